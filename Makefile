@@ -1,0 +1,60 @@
+# The two commands for everyone: `make demo` and `make test`. Both install what they need.
+#   make demo                     three simulated hosts, no root, no daemon
+#   make demo BACKEND=libvirt     two real libvirt hosts and a real guest (root, Debian)
+#   make test                     everything, real engines included (root, Debian)
+#   make check                    formatting, lint, types, layers
+#   make bench                    speed, as ratios against peers, to bench.json
+#   make docs                     the documentation, to docs/_build/html
+
+BACKEND ?= mock
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+UV := $(shell command -v uv 2>/dev/null || echo .cache/uv/bin/uv)
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+# A venv of our own is the only environment that is used, whatever the caller has active.
+unexport VIRTUAL_ENV
+
+.PHONY: demo test check bench docs setup system clean
+
+demo: .cache/demo-$(BACKEND).stamp
+	@$(PYTHON) -m docs.demo.$(BACKEND)
+
+test: setup
+	$(VENV)/bin/pytest $(PYTEST_ARGS)
+
+check: setup
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: setup
+	$(PYTHON) -m tests.bench --json bench.json
+
+docs: setup
+	$(VENV)/bin/sphinx-build -W -n --keep-going -b html docs docs/_build/html
+
+# Everything that tests, benchmarks and checks need.
+setup: system $(UV)
+	@$(UV) sync --quiet --all-packages --all-extras --group dev --group docs
+
+# Debian's packages for the real engines; quick when they are there.
+system:
+	@tests/testbed/setup.sh
+
+.cache/demo-mock.stamp: $(UV) pyproject.toml plugins/mock/pyproject.toml
+	@test -x $(PYTHON) || $(UV) sync --quiet --no-dev --extra cli
+	@mkdir -p .cache && touch $@
+
+.cache/demo-libvirt.stamp: setup
+	@mkdir -p .cache && touch $@
+
+.cache/uv/bin/uv:
+	@python3 -m venv .cache/uv 2>/dev/null || { \
+	    test "$$(id -u)" = 0 || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv && \
+	    python3 -m venv --clear .cache/uv; }
+	@.cache/uv/bin/pip install --quiet --disable-pip-version-check uv
+
+clean:
+	rm -rf $(VENV) .cache docs/_build bench.json
