@@ -1,0 +1,137 @@
+"""A machine as it is wanted (:class:`MachineSpec`) and as it is (:class:`MachineInfo`).
+
+No engine's words are in here: what only one engine understands goes into ``options``, under the backend's name, and
+is validated by that backend's own model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from vhal.spec.devices import AnyDevice, Device, Disk, Gpu, Nic, Serial
+from vhal.spec.frozen import FrozenDict
+from vhal.spec.hardware import (
+    Boot,
+    BootDisk,
+    BootImage,
+    BootKernel,
+    Cpus,
+    CpusField,
+    Firmware,
+    Memory,
+    MemoryField,
+)
+from vhal.spec.init import Init
+from vhal.spec.model import Model, O, backend_options
+from vhal.spec.state import MachineState
+from vhal.spec.units import Bytes, LabelKey, LabelValue, Name
+
+Labels = FrozenDict[LabelKey, LabelValue]
+
+
+class MachineKind(StrEnum):
+    """The two kinds of machine."""
+
+    VM = "vm"
+    CONTAINER = "container"
+
+
+class MachineSpec(Model):
+    """What a machine shall be, for any engine.
+
+    Raises:
+        vhal.errors.InvalidSpec: With the path and the reason of each problem.
+    """
+
+    name: Name
+    kind: MachineKind = MachineKind.VM
+    cpus: CpusField = Cpus()
+    memory: MemoryField = Memory(size=512 << 20)
+    boot: Boot = BootDisk()
+    firmware: Firmware = Firmware()
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    serials: tuple[Serial, ...] = (Serial(),)
+    gpus: tuple[Gpu, ...] = ()
+    devices: tuple[AnyDevice, ...] = ()
+    """Devices of kinds that plugins added."""
+    init: Init | None = None
+    labels: Labels = FrozenDict()
+    options: FrozenDict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")], dict[str, Any]] = FrozenDict()
+    """Backend → settings that only it understands. Those of other backends are carried, not judged."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            name: str,
+            kind: MachineKind | str = ...,
+            cpus: Cpus | int = ...,
+            memory: Memory | Bytes | int | str = ...,
+            boot: BootDisk | BootKernel | BootImage = ...,
+            firmware: Firmware = ...,
+            disks: Iterable[Disk] = ...,
+            nics: Iterable[Nic] = ...,
+            serials: Iterable[Serial] = ...,
+            gpus: Iterable[Gpu] = ...,
+            devices: Iterable[Device] = ...,
+            init: Init | None = ...,
+            labels: Mapping[str, str] = ...,
+            options: Mapping[str, Mapping[str, Any]] = ...,
+        ) -> None: ...
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> MachineSpec:
+        names = [disk.name for disk in self.disks if disk.name is not None]
+        if len(names) != len(set(names)):
+            raise PydanticCustomError("disks", "two disks have one name")
+        macs = [nic.mac for nic in self.nics if nic.mac is not None]
+        if len(macs) != len(set(macs)):
+            raise PydanticCustomError("nics", "two cards have one address")
+        return self
+
+    def options_for(self, backend: str, model: type[O]) -> O:
+        """Return this spec's options for ``backend`` as ``model``, with its defaults filled in.
+
+        Raises:
+            vhal.errors.InvalidSpec: They don't fit the model; the path begins with ``options.<backend>``.
+        """
+        return backend_options(f"MachineSpec {self.name!r}", self.options, backend, model)
+
+    def without_secrets(self) -> MachineSpec:
+        """Return the spec as it may be kept and shown: without user-data."""
+        if self.init is None or self.init.user_data is None:
+            return self
+        return self.model_copy(update={"init": self.init.model_copy(update={"user_data": None})})
+
+
+class MachineInfo(Model):
+    """What a machine is, at the moment its engine was asked."""
+
+    id: str
+    """The engine's own id: unique on its host, kept for life and through migration."""
+    name: str
+    kind: MachineKind
+    state: MachineState
+    cpus: int
+    """Virtual processors."""
+    memory: Bytes
+    labels: FrozenDict[str, str] = FrozenDict()
+    managed: bool = False
+    """Whether vhal made it; machines of others are seen and can be used all the same."""
+    epoch: int = 0
+    """Counts the hosts a machine has lived on: of two copies the one with the higher epoch is the newer."""
+    spec: MachineSpec | None = None
+    """What it was made from, if vhal made it and this isn't a bulk listing."""
+
+
+def machine_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a spec, with the device kinds registered by now."""
+    schema = MachineSpec.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

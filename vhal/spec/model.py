@@ -1,0 +1,95 @@
+"""The base of every noun: frozen, closed, and careful with what it prints.
+
+Specs refuse unknown fields, since a typing error in ``memroy`` must not be a machine with the default memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vhal.errors import InvalidSpec
+
+M = TypeVar("M", bound="Model")
+
+_BOOT_TAGS = frozenset({"disk", "kernel", "image"})
+
+
+class Model(BaseModel):
+    """A frozen pydantic model that refuses unknown fields and never shows its input in an error.
+
+    Raises:
+        vhal.errors.InvalidSpec: On construction, with every bad path and its reason.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, ser_json_inf_nan="constants")
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            self.__pydantic_validator__.validate_python(data, self_instance=self)
+        except ValidationError as error:
+            raise invalid(type(self).__name__, error) from None
+
+    # Without this mark pydantic would call __init__ for nested models too, and their paths would be lost.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def replace(self: M, **changes: Any) -> M:
+        """Return a validated copy with ``changes``.
+
+        Raises:
+            vhal.errors.InvalidSpec: The changed model isn't valid.
+        """
+        fields = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self)(**{**fields, **changes})
+
+
+def invalid(what: str, error: ValidationError) -> InvalidSpec:
+    """Return pydantic's error as ours: a path as one would write it, and the reason, never the value."""
+    problems = [(dotted(item["loc"]), _reason(item)) for item in error.errors(include_input=False)]
+    listed = "; ".join(f"{path}: {reason}" if path else reason for path, reason in problems)
+    return InvalidSpec(f"{what} is not valid: {listed}", problems=problems)
+
+
+def dotted(location: tuple[int | str, ...]) -> str:
+    """Return a location as a path: ``('disks', 0, 'size')`` → ``disks[0].size``."""
+    path = ""
+    for place, part in enumerate(location):
+        if place and location[place - 1] == "boot" and part in _BOOT_TAGS:
+            continue  # pydantic names the chosen member of a union; nobody wrote that into their spec
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if path else str(part)
+    return path
+
+
+def _reason(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "there is no such field"
+    if item["type"] == "missing":
+        return "this field is required"
+    if item["type"] == "string_pattern_mismatch":
+        return f"must match {item['ctx']['pattern']}"
+    return str(item["msg"])
+
+
+O = TypeVar("O", bound=BaseModel)  # noqa: E741 - the options model of one backend
+
+
+def backend_options(what: str, options: Mapping[str, Any], backend: str, model: type[O]) -> O:
+    """Return ``options[backend]`` as the backend's own ``model``, with its defaults filled in.
+
+    Raises:
+        vhal.errors.InvalidSpec: They don't fit; each path begins with ``options.<backend>``.
+    """
+    try:
+        return model.model_validate(options.get(backend, {}))
+    except ValidationError as error:
+        at = f"options.{backend}"
+        found = [(dotted(("options", backend, *item["loc"])), _reason(item)) for item in error.errors()]
+        listed = "; ".join(f"{path}: {reason}" for path, reason in found)
+        raise InvalidSpec(
+            f"{what} is not valid: {listed}", problems=found, backend=backend, hint=f"correct {at}"
+        ) from None
