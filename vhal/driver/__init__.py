@@ -1,0 +1,119 @@
+"""The contract between the core and a backend.
+
+A plugin imports from here, from :mod:`vhal.spec` and from :mod:`vhal.errors`, and from nowhere else in vhal. Start
+with :class:`Driver`; ``plugins/mock`` is a complete example. What users hold is in :mod:`vhal.host`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vhal._lazy import attach
+
+if TYPE_CHECKING:
+    from vhal.driver.answer import YES, Answer, Blocker, Level
+    from vhal.driver.backend import Backend, Finding, hookimpl
+    from vhal.driver.capability import (
+        CAPABILITIES,
+        CONSOLE,
+        CREATE,
+        EVENTS,
+        MIGRATION,
+        PAUSE,
+        POWER,
+        READINESS,
+        REBOOT,
+        SAVE,
+        Capability,
+        Consoles,
+        ConsoleStream,
+        Events,
+        Migration,
+        Pause,
+        Readiness,
+        Reboot,
+        Save,
+    )
+    from vhal.driver.context import Context, Progress
+    from vhal.driver.driver import Driver, StopMode
+    from vhal.driver.event import Event, EventKind
+    from vhal.driver.migration import MigrationPolicy, MigrationResult, Offer, Ticket, Transfer
+    from vhal.driver.url import HostUrl, Transport
+    from vhal.driver.version import SPI
+
+_HOMES = {
+    "answer": ["YES", "Answer", "Blocker", "Level"],
+    "backend": ["Backend", "Finding", "hookimpl"],
+    "capability": [
+        "CAPABILITIES",
+        "CONSOLE",
+        "CREATE",
+        "EVENTS",
+        "MIGRATION",
+        "PAUSE",
+        "POWER",
+        "READINESS",
+        "REBOOT",
+        "SAVE",
+        "Capability",
+        "ConsoleStream",
+        "Consoles",
+        "Events",
+        "Migration",
+        "Pause",
+        "Readiness",
+        "Reboot",
+        "Save",
+    ],
+    "context": ["Context", "Progress"],
+    "driver": ["Driver", "StopMode"],
+    "event": ["Event", "EventKind"],
+    "migration": ["MigrationPolicy", "MigrationResult", "Offer", "Ticket", "Transfer"],
+    "url": ["HostUrl", "Transport"],
+    "version": ["SPI"],
+}
+
+__all__ = [
+    "CAPABILITIES",
+    "CONSOLE",
+    "CREATE",
+    "EVENTS",
+    "MIGRATION",
+    "PAUSE",
+    "POWER",
+    "READINESS",
+    "REBOOT",
+    "SAVE",
+    "SPI",
+    "YES",
+    "Answer",
+    "Backend",
+    "Blocker",
+    "Capability",
+    "ConsoleStream",
+    "Consoles",
+    "Context",
+    "Driver",
+    "Event",
+    "EventKind",
+    "Events",
+    "Finding",
+    "HostUrl",
+    "Level",
+    "Migration",
+    "MigrationPolicy",
+    "MigrationResult",
+    "Offer",
+    "Pause",
+    "Progress",
+    "Readiness",
+    "Reboot",
+    "Save",
+    "StopMode",
+    "Ticket",
+    "Transfer",
+    "Transport",
+    "hookimpl",
+]
+
+__getattr__ = attach(__name__, {name: f"vhal.driver.{home}" for home, names in _HOMES.items() for name in names})

@@ -1,0 +1,152 @@
+"""What accompanies a call that may take long: its deadline, its abort, and where progress goes.
+
+A driver gets one, reports to it and asks it; it never makes one. It is not the operation that users hold
+(:class:`vhal.operation.Operation`), which makes it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vhal.errors import OperationAborted, OperationTimeout
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a phase has come."""
+
+    phase: str
+    """``offer``, ``prepare``, ``transfer``, … or the name of a call."""
+    done: int | None = None
+    """Bytes done, if the phase moves bytes."""
+    total: int | None = None
+    """Bytes in all, as known now; it can grow while a guest writes."""
+    rate: int | None = None
+    """Bytes a second."""
+    iteration: int | None = None
+    """Pass over the memory, from 1."""
+    message: str = ""
+
+    @property
+    def fraction(self) -> float | None:
+        """Return how much is done, from 0 to 1, or None where nobody knows."""
+        if self.done is None or not self.total:
+            return None
+        return min(1.0, self.done / self.total)
+
+
+class Context:
+    """Deadline, abort and progress of one call.
+
+    Safe to use from several threads: one does the work, others abort it or look at it.
+
+    Args:
+        timeout_s: Seconds from now until :meth:`check` raises; None for no limit.
+        on_progress: Called with each report, in the thread that reports; it must not block.
+    """
+
+    __slots__ = (
+        "_aborted",
+        "_callbacks",
+        "_deadline",
+        "_lock",
+        "_on_progress",
+        "_timeout_s",
+        "last",
+    )
+
+    def __init__(
+        self,
+        timeout_s: float | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._on_progress = on_progress
+        self._aborted: threading.Event | None = None
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+        self.last: Progress | None = None
+
+    @property
+    def aborted(self) -> bool:
+        """Whether somebody asked for the end."""
+        return self._aborted is not None and self._aborted.is_set()
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the deadline (never negative), or None without one."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def check(self) -> None:
+        """Return if the work may go on.
+
+        Raises:
+            vhal.errors.OperationAborted: Somebody asked for the end.
+            vhal.errors.OperationTimeout: The deadline has passed.
+        """
+        if self._aborted is not None and self._aborted.is_set():
+            raise OperationAborted("the operation was aborted on request")
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise OperationTimeout(
+                f"the operation took longer than its {self._timeout_s:g} s",
+                hint="give it a longer timeout_s",
+            )
+
+    def report(self, progress: Progress) -> None:
+        """Tell whoever watches how far the work has come."""
+        self.last = progress
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but no longer than until the deadline or an abort; then :meth:`check`.
+
+        Raises:
+            vhal.errors.OperationAborted: Somebody asked for the end.
+            vhal.errors.OperationTimeout: The deadline has passed.
+        """
+        remaining = self.remaining_s
+        self._event().wait(seconds if remaining is None else min(seconds, remaining))
+        self.check()
+
+    def abort(self) -> None:
+        """Ask for the end. Callbacks of :meth:`on_abort` run in the calling thread. Idempotent."""
+        event = self._event()
+        with self._lock:
+            if event.is_set():
+                return
+            event.set()
+            callbacks = list(self._callbacks)
+        for callback in callbacks:
+            callback()
+
+    @contextmanager
+    def on_abort(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Call ``callback`` when an abort comes while the block runs, or at once if it came before.
+
+        The callback must be quick, must not raise and may run in any thread.
+        """
+        with self._lock:
+            late = self.aborted
+            if not late:
+                self._callbacks.append(callback)
+        if late:
+            callback()
+        try:
+            yield
+        finally:
+            with self._lock:
+                if callback in self._callbacks:
+                    self._callbacks.remove(callback)
+
+    def _event(self) -> threading.Event:
+        # Made when first needed: most calls are short, nobody aborts them, and an Event costs more than they do.
+        with self._lock:
+            if self._aborted is None:
+                self._aborted = threading.Event()
+            return self._aborted
