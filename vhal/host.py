@@ -1,0 +1,176 @@
+"""A host as users hold it, and how one gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from vhal.driver.capability import EVENTS
+from vhal.driver.driver import Driver
+from vhal.driver.url import HostUrl
+from vhal.errors import HostUnreachable, InvalidState, PluginError, VhalError
+from vhal.layers.guard import Guard
+from vhal.machine import Machine
+from vhal.operation import calling
+from vhal.registry import registry
+
+if TYPE_CHECKING:
+    from vhal.driver.answer import Answer
+    from vhal.driver.backend import Backend
+    from vhal.driver.capability import Capability
+    from vhal.spec.host import HostInfo
+    from vhal.spec.machine import MachineInfo, MachineSpec
+    from vhal.watch import EventStream
+
+
+class Host:
+    """A connection to a host. Closes at the end of a ``with`` block; its machines stay.
+
+    Concurrency: safe from any thread.
+    """
+
+    def __init__(self, guard: Guard, url: str) -> None:
+        self._guard = guard
+        self._open = True
+        self.url = url
+        """What it was opened with, as parsed."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: its name among the named hosts, or its URL."""
+        return self._guard.name
+
+    @property
+    def backend(self) -> str:
+        """Name of its backend."""
+        return self._guard.backend
+
+    @property
+    def uuid(self) -> str:
+        """Unique among hosts."""
+        return self._guard.host_id
+
+    @property
+    def guard(self) -> Guard:
+        """The guarded driver, for layers above this one.
+
+        Raises:
+            vhal.errors.InvalidState: The connection was closed.
+        """
+        if not self._open:
+            raise InvalidState(f"the connection to {self._guard.name} is closed", hint="connect() again")
+        return self._guard
+
+    def info(self) -> HostInfo:
+        """Return what the host is and how full it is, now."""
+        return self.guard.describe()
+
+    def machines(self, labels: Mapping[str, str] | None = None) -> list[Machine]:
+        """Return the host's machines, whoever made them, in one or two round trips.
+
+        Args:
+            labels: Only those that have all of these.
+        """
+        guard = self.guard
+        found = guard.machines()
+        if labels:
+            wanted = labels.items()
+            found = [info for info in found if wanted <= info.labels.items()]
+        return [Machine(self, guard, info) for info in found]
+
+    def machine(self, ref: str) -> Machine:
+        """Return one machine, by name or id.
+
+        Raises:
+            vhal.errors.NotFound: There is none.
+        """
+        guard = self.guard
+        return Machine(self, guard, guard.inspect(ref))
+
+    def create(self, spec: MachineSpec, *, timeout_s: float | None = None) -> Machine:
+        """Make a machine, stopped. All or nothing: after an error nothing of it is left.
+
+        Raises:
+            vhal.errors.AlreadyExists: The name is taken.
+            vhal.errors.InsufficientResources: There is no room.
+            vhal.errors.NotFound: An image, pool, network or file it names isn't there.
+            vhal.errors.ImageRejected: A disk isn't what it is declared to be.
+            vhal.errors.Unsupported: The backend can't make such a machine.
+            vhal.errors.InvalidSpec: Its options don't fit the backend.
+        """
+        guard = self.guard
+        with calling(timeout_s) as ctx:
+            return Machine(self, guard, guard.create(spec, ctx))
+
+    def can(self, capability: Capability[Any], subject: MachineInfo | MachineSpec | None = None) -> Answer:
+        """Return whether something can be done here, or to a machine; with ``CREATE``, whether a spec can be made."""
+        return self.guard.can(capability, subject)
+
+    def events(self) -> EventStream:
+        """Return the events of the host's machines, from now on. Use it in a ``with`` block."""
+        from vhal.watch import EventStream
+
+        return EventStream(self.guard.require(EVENTS).subscribe)
+
+    def close(self) -> None:
+        """Let go of the engine. Machines keep running. Idempotent."""
+        if self._open:
+            self._open = False
+            self._guard.close()
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Host {self.name}>"
+
+
+def connect(where: str | Driver) -> Host:
+    """Open a host.
+
+    Args:
+        where: A URL (``mock:///a``, ``libvirt:///system``), the name of a named host, or a driver that is open already.
+
+    Raises:
+        vhal.errors.InvalidUrl: The URL is malformed, or asks for what a URL may not.
+        vhal.errors.NotFound: No host has that name.
+        vhal.errors.PluginError: The backend isn't installed, or can't be loaded.
+        vhal.errors.HostUnreachable: The host doesn't answer.
+        vhal.errors.AccessDenied: It answers, and says no.
+    """
+    if isinstance(where, Driver):
+        return Host(Guard(where, where.backend), f"{where.backend}:")
+    name = where
+    if ":" not in where:
+        from vhal.config import url_of
+
+        where = url_of(where)
+    url = HostUrl.parse(where)
+    backend = registry.backend(url.backend)
+    url.check(backend.transports, backend.path)
+    return Host(Guard(_open(backend, url), name), str(url))
+
+
+def _open(backend: Backend, url: HostUrl) -> Driver:
+    try:
+        driver: object = backend.open(url)
+    except VhalError as error:
+        error.backend = error.backend or backend.name
+        error.host = error.host or str(url)
+        raise
+    except Exception as error:
+        ours = backend.translate(error) if backend.translate is not None else None
+        ours = ours or HostUnreachable(f"{url} can't be opened: {type(error).__name__}: {error}")
+        ours.native, ours.backend, ours.host = error, backend.name, str(url)
+        raise ours from error
+    if not isinstance(driver, Driver):
+        raise PluginError(
+            f"backend {backend.name!r} opened a {type(driver).__name__}, not a Driver", backend=backend.name
+        )
+    return driver

@@ -1,0 +1,333 @@
+"""What every backend would have to do, done once: check, lock, look again, translate, tell.
+
+Around every driver that users reach. It doesn't decide where a machine runs or how it moves: that is
+:mod:`vhal.migration`. Per changing call:
+
+1. the machine is locked (:mod:`vhal.layers.locks`);
+2. its state is asked, and checked against :data:`vhal.spec.state.TRANSITIONS`;
+3. the driver acts;
+4. if it failed, the machine is looked at again, since another program may have acted in between: what it did is the
+   better explanation than the engine's words;
+5. whatever the driver raised becomes one of :mod:`vhal.errors`;
+6. an event is sent, if the engine has no events of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from vhal.driver.answer import YES, Answer, Level
+from vhal.driver.capability import CREATE, EVENTS, PAUSE, REBOOT, SAVE, Capability
+from vhal.driver.context import Context
+from vhal.driver.driver import Driver, StopMode
+from vhal.driver.event import Event, EventKind
+from vhal.errors import EngineError, InvalidState, NotFound, VhalError
+from vhal.layers.layer import Layer
+from vhal.layers.locks import LOCKS
+from vhal.spec.state import MachineState, allowed, remedy
+
+if TYPE_CHECKING:
+    from vhal.spec.host import HostInfo
+    from vhal.spec.machine import MachineInfo, MachineSpec
+
+log = logging.getLogger("vhal.guard")
+
+T = TypeVar("T")
+
+_TOLD = {
+    "start": EventKind.STARTED,
+    "stop": EventKind.STOPPED,
+    "reboot": EventKind.REBOOTED,
+    "pause": EventKind.PAUSED,
+    "resume": EventKind.RESUMED,
+    "save": EventKind.SAVED,
+    "restore": EventKind.RESTORED,
+    "delete": EventKind.DELETED,
+}
+
+
+class Guard(Layer):
+    """A driver around a driver that keeps the contract towards users.
+
+    Args:
+        inner: The backend's driver.
+        name: What to call the host in errors and events.
+    """
+
+    def __init__(self, inner: Driver, name: str) -> None:
+        super().__init__(inner)
+        self.name = name
+        self._serial = nullcontext() if inner.concurrent else threading.RLock()
+        self._listeners: list[Callable[[Event], None]] = []
+        self._native_events = inner.provides(EVENTS)
+
+    # reading
+
+    def describe(self) -> HostInfo:
+        return self.call(self.inner.describe)
+
+    def machines(self) -> list[MachineInfo]:
+        return self.call(self.inner.machines)
+
+    def inspect(self, ref: str) -> MachineInfo:
+        return self.call(self.inner.inspect, ref)
+
+    def can(self, capability: Capability[Any], subject: MachineInfo | MachineSpec | None = None) -> Answer:
+        """Return whether ``capability`` can be used; what the core emulates counts, with a note."""
+        if self.call(self.inner.provides, capability) is None:
+            if capability is REBOOT:
+                return Answer(note="emulated: stop, then start")
+            if capability is EVENTS:
+                return Answer(note="emulated: tells of this connection's calls only")
+            return Answer.no(
+                "not-provided",
+                f"backend {self.backend!r} can't {capability.summary}",
+                "use a backend that can; 'vhal backends' lists what each provides",
+                Level.BACKEND,
+            )
+        return self.call(self.inner.can, capability, subject)
+
+    # changing
+
+    def create(self, spec: MachineSpec, ctx: Context) -> MachineInfo:
+        with LOCKS.hold(self.host_id, f"name:{spec.name}", "create", ctx):
+            ctx.check()
+            answer = self.call(self.inner.can, CREATE, spec)
+            if not answer:
+                raise answer.error(backend=self.backend, host=self.name, machine=spec.name)
+            info = self.call(self.inner.create, spec, ctx)
+        self.tell(EventKind.CREATED, info)
+        return info
+
+    def delete(self, id: str, ctx: Context) -> None:
+        self.change("delete", id, ctx, self.inner.delete)
+
+    def start(self, id: str, ctx: Context) -> None:
+        self.change("start", id, ctx, self.inner.start)
+
+    def stop(self, id: str, mode: StopMode, ctx: Context) -> None:
+        def act(id: str, ctx: Context) -> None:
+            self.inner.stop(id, mode, ctx)
+
+        self.change("stop", id, ctx, act, check=_no_graceful_end if mode is StopMode.GRACEFUL else None)
+
+    def change(
+        self,
+        call: str,
+        id: str,
+        ctx: Context,
+        act: Callable[[str, Context], None],
+        check: Callable[[MachineInfo], Answer] | None = None,
+    ) -> None:
+        """Do one changing call as the module's docstring says.
+
+        Args:
+            call: Its name in the state table.
+            id: The machine's.
+            ctx: Deadline, abort and progress.
+            act: What does it.
+            check: A further precondition on the machine as it is.
+        """
+        with LOCKS.hold(self.host_id, id, call, ctx):
+            ctx.check()
+            before = self.inspect(id)
+            if not allowed(call, before.state):
+                raise self.wrong_state(call, before)
+            answer = YES if check is None else check(before)
+            if not answer:
+                raise answer.error(backend=self.backend, host=self.name, machine=before.name)
+            try:
+                self.call(act, id, ctx)
+            except VhalError as error:
+                self._look_again(call, before, error)
+            self.tell(_TOLD[call], before)
+
+    def require(self, capability: Capability[T], subject: MachineInfo | None = None) -> T:
+        """Return what implements ``capability``, guarded.
+
+        Raises:
+            vhal.errors.Unsupported: It can't be used here and now; the blockers say why.
+        """
+        answer = self.can(capability, subject)
+        if not answer:
+            raise answer.error(backend=self.backend, host=self.name, machine=subject and subject.name)
+        return cast(T, self.provides(capability))
+
+    def provides(self, capability: Capability[T]) -> T | None:
+        """Return what implements ``capability``: the inner driver's, guarded, or an emulation; or None."""
+        if capability is EVENTS:
+            return cast(T, _Events(self))
+        inner = self.call(self.inner.provides, capability)
+        if capability is REBOOT:
+            return cast(T, _Reboot(self, cast(Any, inner)))
+        if inner is None:
+            return None
+        if capability is PAUSE or capability is SAVE:
+            return cast(T, _Changing(self, inner))
+        return cast(T, _Translating(self, inner))
+
+    # errors
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Call the driver; whatever it raises comes out as one of ours, with the place filled in."""
+        try:
+            with self._serial:
+                return function(*args)
+        except VhalError as error:
+            error.backend = error.backend or self.backend
+            error.host = error.host or self.name
+            raise
+        except Exception as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: Exception) -> VhalError:
+        ours = self.inner.translate(error)
+        if ours is None:
+            ours = EngineError(
+                f"backend {self.backend!r} failed: {type(error).__name__}: {error}",
+                hint="this looks like a defect of the backend; report it with the traceback",
+            )
+        ours.native = error
+        ours.backend = ours.backend or self.backend
+        ours.host = ours.host or self.name
+        return ours
+
+    def wrong_state(self, call: str, info: MachineInfo, native: BaseException | None = None) -> InvalidState:
+        return InvalidState(
+            f"can't {call} machine {info.name!r}: it is {info.state}",
+            hint=remedy(call, info.state),
+            backend=self.backend,
+            host=self.name,
+            machine=info.name,
+            native=native,
+        )
+
+    def _look_again(self, call: str, before: MachineInfo, error: VhalError) -> None:
+        """Raise what explains the failure best, or return if what was wanted has come about."""
+        error.machine = error.machine or before.name
+        try:
+            now = self.inspect(before.id)
+        except NotFound:
+            if call == "delete":
+                return
+            raise NotFound(
+                f"machine {before.name!r} was deleted while it was to {call}",
+                backend=self.backend,
+                host=self.name,
+                machine=before.name,
+                native=error.native,
+            ) from error
+        except VhalError:
+            raise error from None
+        if now.state is not before.state and not allowed(call, now.state) and isinstance(error, EngineError):
+            raise self.wrong_state(call, now, error.native) from error
+        raise error
+
+    # events
+
+    def tell(self, kind: EventKind, info: MachineInfo, detail: str = "") -> None:
+        """Send an event to the listeners, unless the engine sends its own."""
+        if self._native_events is None and self._listeners:
+            event = Event(kind, info.id, info.name, self.name, detail=detail)
+            for listener in list(self._listeners):
+                listener(event)
+
+    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call ``listener`` for each event until the returned function is called."""
+        if self._native_events is not None:
+            return self.call(self._native_events.subscribe, listener)
+        self._listeners.append(listener)
+
+        def stop() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return stop
+
+
+def _no_graceful_end(info: MachineInfo) -> Answer:
+    if info.state is MachineState.SAVED:
+        return Answer.no(
+            "saved",
+            f"machine {info.name!r} is saved: no guest runs that could stop",
+            "stop(force=True) discards its memory; restore() brings it back",
+            raises=InvalidState,
+        )
+    if info.state is MachineState.PAUSED:
+        return Answer.no(
+            "paused",
+            f"machine {info.name!r} is paused: its guest can't react",
+            "resume() it first, or stop(force=True)",
+            raises=InvalidState,
+        )
+    return YES
+
+
+class _Translating:
+    """A capability whose errors are translated; states are the caller's business."""
+
+    def __init__(self, guard: Guard, inner: Any) -> None:
+        self._guard = guard
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+
+        @wraps(method)
+        def call(*args: Any) -> Any:
+            return self._guard.call(method, *args)
+
+        return call
+
+
+class _Changing:
+    """A capability of which every method is a changing call ``(id, ctx)``."""
+
+    def __init__(self, guard: Guard, inner: Any) -> None:
+        self._guard = guard
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+
+        @wraps(method)
+        def change(id: str, ctx: Context) -> None:
+            self._guard.change(name, id, ctx, method)
+
+        return change
+
+
+class _Reboot:
+    """The engine's restart, or stop and start where it has none."""
+
+    def __init__(self, guard: Guard, inner: Any) -> None:
+        self._guard = guard
+        self._inner = inner
+
+    def reboot(self, id: str, ctx: Context) -> None:
+        """Restart the guest."""
+        if self._inner is not None:
+            self._guard.change("reboot", id, ctx, self._inner.reboot)
+            return
+
+        def act(id: str, ctx: Context) -> None:
+            self._guard.inner.stop(id, StopMode.GRACEFUL, ctx)
+            self._guard.inner.start(id, ctx)
+
+        self._guard.change("reboot", id, ctx, act)
+
+
+class _Events:
+    """The engine's events, or those of the guard's own calls."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call ``listener`` for each event until the returned function is called."""
+        return self._guard.listen(listener)

@@ -1,0 +1,82 @@
+"""One lock per machine, for all connections of this process.
+
+Not a lock between processes: there the engine decides, and the guard looks again after it refused.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vhal.driver.context import Context
+from vhal.errors import Busy
+
+LONG_CALLS = frozenset({"migrate", "save", "restore"})
+"""Calls that hold a machine for as long as its memory takes to move: others don't wait for them."""
+
+PATIENCE_S = 30.0
+"""How long a call without a deadline waits for a short one."""
+
+
+class _Entry:
+    __slots__ = ("call", "lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.users = 0
+        self.call = ""
+
+
+class MachineLocks:
+    """Locks by key, made when first wanted and forgotten when nobody holds or wants them."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], _Entry] = {}
+        self._mutex = threading.Lock()
+
+    @contextmanager
+    def hold(self, host_id: str, machine: str, call: str, ctx: Context) -> Iterator[None]:
+        """Hold the machine while the block runs; the same thread may hold it again.
+
+        Waits for a short call until the context's deadline, but not for one of :data:`LONG_CALLS`.
+
+        Raises:
+            vhal.errors.Busy: Another call has it.
+        """
+        key = (host_id, machine)
+        with self._mutex:
+            entry = self._entries.get(key)
+            if entry is None:
+                entry = self._entries[key] = _Entry()
+            entry.users += 1
+        try:
+            if not entry.lock.acquire(blocking=False):
+                self._wait(entry, machine, ctx)
+            outer, entry.call = entry.call, call
+            try:
+                yield
+            finally:
+                entry.call = outer
+                entry.lock.release()
+        finally:
+            with self._mutex:
+                entry.users -= 1
+                if not entry.users:
+                    del self._entries[key]
+
+    def _wait(self, entry: _Entry, machine: str, ctx: Context) -> None:
+        other = entry.call
+        if other not in LONG_CALLS:
+            remaining = ctx.remaining_s
+            if entry.lock.acquire(timeout=PATIENCE_S if remaining is None else remaining):
+                return
+        raise Busy(
+            f"machine {machine!r} is held by {other or 'another call'}()",
+            hint="wait for that operation or abort it",
+            machine=machine,
+        )
+
+
+LOCKS = MachineLocks()
+"""The locks of this process."""

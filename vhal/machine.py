@@ -1,0 +1,231 @@
+"""A machine as users hold it: its life, its console, its way to another host.
+
+It is a handle: what it is now, its engine says (:meth:`Machine.info`). Each call is one call of the guard; the
+states are drawn in :mod:`vhal.spec.state`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from vhal.driver.capability import CONSOLE, PAUSE, READINESS, REBOOT, SAVE
+from vhal.driver.context import Progress
+from vhal.driver.driver import StopMode
+from vhal.errors import InvalidSpec, OperationTimeout
+from vhal.operation import calling
+from vhal.spec.state import MachineState, allowed
+
+if TYPE_CHECKING:
+    from vhal.console import Console
+    from vhal.driver.answer import Answer
+    from vhal.driver.migration import MigrationPolicy, MigrationResult
+    from vhal.host import Host
+    from vhal.layers.guard import Guard
+    from vhal.spec.machine import MachineInfo, MachineKind
+
+STOP_TIMEOUT_S = 60.0
+"""How long :meth:`Machine.stop` waits for a guest by default."""
+
+READY_TIMEOUT_S = 300.0
+"""How long :meth:`Machine.wait` waits by default."""
+
+
+class Machine:
+    """One machine on one host. After :meth:`migrate` it is the machine on the new host.
+
+    Concurrency: safe from any thread; two changing calls on one machine never run at once.
+
+    Errors that any method may raise, besides its own: ``NotFound`` (it was deleted), ``HostUnreachable``,
+    ``AccessDenied``, ``EngineError``; the changing ones also ``InvalidState``, ``Busy``, ``OperationAborted``.
+    """
+
+    def __init__(self, host: Host, guard: Guard, info: MachineInfo) -> None:
+        self._host = host
+        self._guard = guard
+        self._seen = info
+
+    @property
+    def host(self) -> Host:
+        """The host it is on."""
+        return self._host
+
+    @property
+    def id(self) -> str:
+        """The engine's id, kept for life and through migration."""
+        return self._seen.id
+
+    @property
+    def name(self) -> str:
+        """Its name, unique on its host."""
+        return self._seen.name
+
+    @property
+    def kind(self) -> MachineKind:
+        """A virtual machine or a container."""
+        return self._seen.kind
+
+    @property
+    def seen(self) -> MachineInfo:
+        """What it was when it was last asked; costs nothing and may be old."""
+        return self._seen
+
+    @property
+    def state(self) -> MachineState:
+        """Its state now. Asks the engine."""
+        return self.info().state
+
+    def info(self) -> MachineInfo:
+        """Return what it is now."""
+        self._seen = self._guard.inspect(self.id)
+        return self._seen
+
+    def start(self, *, timeout_s: float | None = None) -> None:
+        """Start it: stopped or crashed → running. Returns when its processors run; see :meth:`wait`."""
+        with calling(timeout_s) as ctx:
+            self._guard.start(self.id, ctx)
+
+    def stop(self, *, force: bool = False, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Stop it: running → stopped, by asking the guest.
+
+        Args:
+            force: Take the power away instead. Also discards the memory of a saved machine.
+            timeout_s: How long the guest may take.
+
+        Raises:
+            vhal.errors.OperationTimeout: The guest didn't stop in time. It keeps running.
+        """
+        with calling(timeout_s) as ctx:
+            self._guard.stop(self.id, StopMode.FORCED if force else StopMode.GRACEFUL, ctx)
+
+    def reboot(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Restart the guest; where the engine can't, stop and start the machine."""
+        with calling(timeout_s) as ctx:
+            self._guard.require(REBOOT, self._seen).reboot(self.id, ctx)
+
+    def pause(self, *, timeout_s: float | None = None) -> None:
+        """Halt its processors and keep its memory: running → paused."""
+        with calling(timeout_s) as ctx:
+            self._guard.require(PAUSE, self._seen).pause(self.id, ctx)
+
+    def resume(self, *, timeout_s: float | None = None) -> None:
+        """Let it go on: paused → running."""
+        with calling(timeout_s) as ctx:
+            self._guard.require(PAUSE, self._seen).resume(self.id, ctx)
+
+    def save(self, *, timeout_s: float | None = None) -> None:
+        """Put its memory on disk and free its host of it: running or paused → saved."""
+        with calling(timeout_s) as ctx:
+            self._guard.require(SAVE, self._seen).save(self.id, ctx)
+
+    def restore(self, *, timeout_s: float | None = None) -> None:
+        """Bring it back from disk: saved → running."""
+        with calling(timeout_s) as ctx:
+            self._guard.require(SAVE, self._seen).restore(self.id, ctx)
+
+    def delete(self, *, force: bool = False, timeout_s: float | None = None) -> None:
+        """Remove it, and the disks that were made for it; disks that were there before it stay.
+
+        Args:
+            force: Stop it first, forcibly, if it is active.
+            timeout_s: The whole call's deadline.
+        """
+        with calling(timeout_s) as ctx:
+            if force and self._guard.inspect(self.id).state.active:
+                self._guard.stop(self.id, StopMode.FORCED, ctx)
+            self._guard.delete(self.id, ctx)
+
+    def wait(
+        self, condition: MachineState | Literal["ready"] | str = "ready", *, timeout_s: float = READY_TIMEOUT_S
+    ) -> MachineInfo:
+        """Wait until it is in a state, or ``"ready"``: its guest says that it is up.
+
+        Returns:
+            What it is then.
+
+        Raises:
+            vhal.errors.OperationTimeout: It didn't come about in time.
+            vhal.errors.Unsupported: ``"ready"``, and the backend can't know.
+        """
+        if condition != "ready" and condition not in set(MachineState):
+            raise InvalidSpec(
+                f"can't wait for {condition!r}", hint=f"wait for 'ready' or one of {', '.join(MachineState)}"
+            )
+        ready = self._guard.require(READINESS, self._seen) if condition == "ready" else None
+        pause_s = 0.005
+        with calling(timeout_s) as ctx:
+            try:
+                while True:
+                    info = self.info()
+                    if ready is None:
+                        if info.state == condition:
+                            return info
+                    elif info.state is MachineState.RUNNING and ready.ready(self.id):
+                        return info
+                    ctx.report(Progress("wait", message=f"{self.name} is {info.state}"))
+                    ctx.wait(pause_s)
+                    pause_s = min(0.25, pause_s * 2)
+            except OperationTimeout:
+                hint = "does its guest run an agent or a health check?" if ready else "has somebody asked it to?"
+                raise OperationTimeout(
+                    f"machine {self.name!r} wasn't {condition} within {timeout_s:g} s; it is {self._seen.state}",
+                    hint=hint,
+                    machine=self.name,
+                    host=self._guard.name,
+                    backend=self._guard.backend,
+                ) from None
+
+    def console(self) -> Console:
+        """Open its console, from now on. Use it in a ``with`` block.
+
+        Raises:
+            vhal.errors.InvalidState: It isn't running or paused.
+        """
+        from vhal.console import Console
+
+        info = self.info()
+        if not allowed("console", info.state):
+            raise self._guard.wrong_state("console", info)
+        return Console(self._guard.require(CONSOLE, info).console(self.id), self.name)
+
+    def migrate(
+        self, destination: Host, policy: MigrationPolicy | None = None, *, timeout_s: float | None = None
+    ) -> MigrationResult:
+        """Move it to another host, while it runs if it runs.
+
+        Args:
+            destination: A host of the same backend.
+            policy: How; the default moves it live.
+            timeout_s: Until then it must have been decided; else the move is undone.
+
+        Returns:
+            Times, bytes and downtime. Afterwards this object is the machine on the destination.
+
+        Raises:
+            vhal.errors.MigrationRefused: The preflight says no; nothing was touched.
+            vhal.errors.MigrationFailed: It was undone; the machine goes on here.
+            vhal.errors.OperationAborted: The same, on request.
+            vhal.errors.OperationTimeout: The same, since the deadline passed.
+            vhal.errors.MigrationInDoubt: A host couldn't be asked how it ended. Look before acting.
+        """
+        from vhal.driver.migration import MigrationPolicy
+        from vhal.migration.cold import migrate_cold
+        from vhal.migration.handshake import migrate
+
+        policy = policy or MigrationPolicy()
+        target = destination.guard
+        info = self.info()
+        with calling(timeout_s) as ctx:
+            move = migrate if policy.live or info.state is not MachineState.RUNNING else migrate_cold
+            result, arrived = move(self._guard, target, info, policy, ctx)
+        self._host, self._guard, self._seen = destination, target, arrived
+        return result
+
+    def preflight(self, destination: Host, policy: MigrationPolicy | None = None) -> Answer:
+        """Return whether it could move there now, with every reason against; touches nothing."""
+        from vhal.driver.migration import MigrationPolicy
+        from vhal.migration.preflight import preflight
+
+        return preflight(self._guard, destination.guard, self.info(), policy or MigrationPolicy())[0]
+
+    def __repr__(self) -> str:
+        return f"<Machine {self.name!r} on {self._guard.name}>"

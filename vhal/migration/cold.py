@@ -1,0 +1,50 @@
+"""Move a machine while it is stopped, with a stop before and a start after: for machines that may stand still.
+
+The preflight is done before the machine is stopped; if the move then fails, it is started again where it was.
+"""
+
+from __future__ import annotations
+
+from vhal.driver.context import Context, Progress
+from vhal.driver.driver import StopMode
+from vhal.driver.migration import MigrationPolicy, MigrationResult
+from vhal.errors import MigrationInDoubt
+from vhal.layers.guard import Guard
+from vhal.layers.locks import LOCKS
+from vhal.migration.handshake import TIDYING_S, migrate
+from vhal.migration.preflight import preflight, refusal
+from vhal.spec.machine import MachineInfo
+
+
+def migrate_cold(
+    source: Guard, destination: Guard, machine: MachineInfo, policy: MigrationPolicy, ctx: Context
+) -> tuple[MigrationResult, MachineInfo]:
+    """Stop the running ``machine`` gracefully, move it, and start it on the destination.
+
+    Returns:
+        How it went (the downtime is the whole time between stop and start), and the machine there.
+
+    Raises:
+        vhal.errors.VhalError: As :func:`vhal.migration.handshake.migrate`; and ``OperationTimeout`` if the guest
+            doesn't stop before the context's deadline: it keeps running.
+    """
+    with LOCKS.hold(source.host_id, machine.id, "migrate", ctx):
+        answer, _ = preflight(source, destination, machine, policy)
+        if not answer:
+            raise refusal(machine, answer, source.name, destination.name)
+        begun = source.clock_s()
+        ctx.report(Progress("stop"))
+        source.stop(machine.id, StopMode.GRACEFUL, ctx)
+        stopped = source.clock_s()
+        try:
+            result, arrived = migrate(source, destination, machine, policy, ctx)
+        except MigrationInDoubt:
+            raise  # a second copy must not start
+        except BaseException:
+            source.start(machine.id, Context(TIDYING_S))
+            raise
+        ctx.report(Progress("start"))
+        destination.start(arrived.id, Context(TIDYING_S))
+        ended = source.clock_s()
+        times = {"downtime_s": ended - stopped, "total_s": ended - begun, "setup_s": result.setup_s + stopped - begun}
+        return result.model_copy(update=times), destination.inspect(arrived.id)

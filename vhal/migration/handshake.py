@@ -1,0 +1,216 @@
+"""The five steps of a migration, and the way back from each.
+
+::
+
+    source        destination
+    offer   ───▶  examine          no effect
+                  prepare          ┐
+    transfer ═══▶                  │ anything that fails here is undone: cancel, then resume
+       both are looked at          ┘
+                  commit           ┐ from here on there is only forward
+    release                        ┘
+
+It knows two drivers and no engine. What the engines show after the transfer decides
+(:mod:`vhal.migration.decision`), not what the calls returned.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import NoReturn
+
+from vhal.driver.context import Context, Progress
+from vhal.driver.event import EventKind
+from vhal.driver.migration import MigrationPolicy, MigrationResult, Offer, Ticket, Transfer
+from vhal.errors import (
+    MigrationFailed,
+    MigrationInDoubt,
+    NotFound,
+    OperationAborted,
+    OperationTimeout,
+    VhalError,
+)
+from vhal.layers.guard import Guard
+from vhal.layers.locks import LOCKS
+from vhal.migration.decision import Sight, Verdict, decide, sight
+from vhal.migration.preflight import giver, preflight, refusal
+from vhal.spec.machine import MachineInfo
+from vhal.spec.state import MachineState
+
+log = logging.getLogger("vhal.migration")
+
+TIDYING_S = 60.0
+"""How long each step of a way back may take. It has a deadline of its own: the operation's has often passed by then."""
+
+
+def migrate(
+    source: Guard, destination: Guard, machine: MachineInfo, policy: MigrationPolicy, ctx: Context
+) -> tuple[MigrationResult, MachineInfo]:
+    """Move ``machine`` in the state it is in.
+
+    Returns:
+        How it went, and the machine as the destination has it.
+
+    Raises:
+        vhal.errors.MigrationRefused: The preflight says no; nothing was touched.
+        vhal.errors.MigrationFailed: It was begun and undone; the machine is as it was on the source.
+        vhal.errors.OperationAborted: The same, on request.
+        vhal.errors.OperationTimeout: The same, since the deadline passed.
+        vhal.errors.MigrationInDoubt: It can't be told who has the machine; nothing more was touched.
+
+    Concurrency: holds the machine on both hosts; other calls on it raise ``Busy``.
+    """
+    with (
+        LOCKS.hold(source.host_id, machine.id, "migrate", ctx),
+        LOCKS.hold(destination.host_id, machine.id, "migrate", ctx),
+        LOCKS.hold(destination.host_id, f"name:{machine.name}", "migrate", ctx),
+    ):
+        return _Handshake(source, destination, policy, ctx).run(source.inspect(machine.id))
+
+
+@dataclass
+class _Handshake:
+    source: Guard
+    destination: Guard
+    policy: MigrationPolicy
+    ctx: Context
+
+    def run(self, machine: MachineInfo) -> tuple[MigrationResult, MachineInfo]:
+        begun = self.source.clock_s()
+        self._phase("offer")
+        answer, offer = preflight(self.source, self.destination, machine, self.policy)
+        if not answer or offer is None:
+            raise refusal(machine, answer, self.source.name, self.destination.name)
+        self._phase("prepare")
+        ticket = giver(self.destination).prepare(offer, self.policy, self.ctx)
+        prepared = self.source.clock_s()
+        claimed, failure = Transfer(), None
+        try:
+            self._phase("transfer")
+            claimed = giver(self.source).transfer(offer, ticket, self.policy, self.ctx)
+        except BaseException as error:  # noqa: BLE001 - whatever it was, where the machine is decides what follows
+            failure = error
+        sent = self.source.clock_s()
+        arrived = self._settle(offer, ticket, failure)
+        self._phase("release")
+        self._release(offer)
+        self.source.tell(EventKind.MIGRATED_OUT, machine, f"to {self.destination.name}")
+        self.destination.tell(EventKind.MIGRATED_IN, arrived, f"from {self.source.name}")
+        ended = self.source.clock_s()
+        live = offer.state is MachineState.RUNNING
+        setup = claimed.setup_s or 0.0
+        elapsed = claimed.elapsed_s if claimed.elapsed_s is not None else sent - prepared
+        result = MigrationResult(
+            machine=machine.name,
+            source=self.source.name,
+            destination=self.destination.name,
+            live=live,
+            setup_s=prepared - begun + setup,
+            transfer_s=max(0.0, elapsed - setup),
+            downtime_s=(claimed.downtime_s or 0.0) if live else 0.0,
+            cleanup_s=max(0.0, ended - prepared - elapsed),
+            total_s=ended - begun,
+            transferred=claimed.transferred,
+            iterations=claimed.iterations,
+        )
+        return result, arrived
+
+    def _settle(self, offer: Offer, ticket: Ticket, failure: BaseException | None) -> MachineInfo:
+        """Return the machine as the destination has it; or put things right and raise."""
+        self._decide(offer, ticket, failure)
+        self._phase("commit")
+        try:
+            return giver(self.destination).commit(ticket, Context(TIDYING_S))
+        except VhalError as error:
+            # Where the engine only takes over now, the source still has it in memory and the way back is open.
+            self._decide(offer, ticket, error)
+            raise MigrationInDoubt(
+                f"machine {offer.machine.name!r} arrived on {self.destination.name}, but isn't as it should be: "
+                f"{error.message}",
+                hint=f"it is {self.destination.name}'s now; look at it there, and never start it on {self.source.name}",
+                machine=offer.machine.name,
+                native=error,
+            ) from error
+
+    def _decide(self, offer: Offer, ticket: Ticket, failure: BaseException | None) -> None:
+        """Return if the machine is the destination's; else put things right and raise."""
+        here, there = self._look(self.source, offer), self._look(self.destination, offer)
+        verdict = decide(offer.state, here, there, claimed=failure is None)
+        if verdict is Verdict.COMMITTED:
+            if failure is not None:
+                log.warning("machine %s is on the destination although: %s", offer.machine.name, failure)
+            return
+        if verdict is Verdict.ROLL_BACK:
+            self._roll_back(offer, ticket, failure)
+        name, facts = offer.machine.name, f"source: {here.name.lower()}, destination: {there.name.lower()}"
+        if verdict is Verdict.LOST:
+            raise MigrationInDoubt(
+                f"neither host runs machine {name!r} any more ({facts})",
+                hint="its definition and disks remain; look at both hosts, then start it on one of them",
+                machine=name,
+                native=failure,
+            ) from failure
+        raise MigrationInDoubt(
+            f"it can't be told who has machine {name!r} ({facts})",
+            hint="nothing more was touched; make both hosts reachable and look before acting",
+            machine=name,
+            native=failure,
+        ) from failure
+
+    def _roll_back(self, offer: Offer, ticket: Ticket, failure: BaseException | None) -> NoReturn:
+        name = offer.machine.name
+        try:
+            giver(self.destination).cancel(ticket, Context(TIDYING_S))
+            left = self._look(self.destination, offer)
+            if left is not Sight.ABSENT:
+                raise MigrationInDoubt(
+                    f"the destination still has something of machine {name!r} ({left.name.lower()})",
+                    hint="remove it there before the machine goes on here",
+                )
+            giver(self.source).resume(offer, Context(TIDYING_S))
+        except VhalError as error:
+            raise MigrationInDoubt(
+                f"the migration of {name!r} failed ({failure}), and undoing it too: {error.message}",
+                hint=error.hint or "look at both hosts before acting",
+                machine=name,
+                native=error,
+            ) from failure
+        if isinstance(failure, (OperationAborted, OperationTimeout)) or not isinstance(failure, Exception | None):
+            raise failure
+        reason = failure.message if isinstance(failure, VhalError) else (failure or "the machine didn't arrive")
+        raise MigrationFailed(
+            f"machine {name!r} could not be moved to {self.destination.name}: {reason}",
+            hint=(failure.hint if isinstance(failure, VhalError) else None)
+            or f"it goes on, on {self.source.name}; the destination has nothing of it",
+            machine=name,
+            host=self.source.name,
+            backend=self.source.backend,
+            native=failure.native if isinstance(failure, VhalError) and failure.native else failure,
+        ) from failure
+
+    def _release(self, offer: Offer) -> None:
+        try:
+            giver(self.source).release(offer, Context(TIDYING_S))
+        except VhalError as error:
+            raise MigrationInDoubt(
+                f"machine {offer.machine.name!r} runs on {self.destination.name}, but {self.source.name} could not be "
+                f"tidied: {error.message}",
+                hint=f"never start it on {self.source.name}; delete it there when the host can be reached",
+                machine=offer.machine.name,
+                native=error,
+            ) from error
+
+    def _look(self, host: Guard, offer: Offer) -> Sight:
+        try:
+            return sight(host.inspect(offer.machine.id).state)
+        except NotFound:
+            return Sight.ABSENT
+        except VhalError as error:
+            log.warning("can't look at machine %s on %s: %s", offer.machine.name, host.name, error)
+            return Sight.UNSEEN
+
+    def _phase(self, name: str) -> None:
+        self.ctx.report(Progress(name))
+        if name in ("offer", "prepare", "transfer"):
+            self.ctx.check()
