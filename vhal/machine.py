@@ -69,9 +69,8 @@ class Machine:
         """What it was when it was last asked; costs nothing and may be old."""
         return self._seen
 
-    @property
     def state(self) -> MachineState:
-        """Its state now. Asks the engine."""
+        """Return its state now."""
         return self.info().state
 
     def info(self) -> MachineInfo:

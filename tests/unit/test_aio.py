@@ -1,0 +1,138 @@
+"""The asynchronous face does what the blocking one does, and undoes what a cancelled task began."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import pytest
+from vhal_mock.world import World
+
+import vhal
+import vhal.aio
+from vhal.aio.console import AsyncConsole
+from vhal.aio.events import AsyncEventStream
+from vhal.console import Console
+from vhal.host import Host
+from vhal.machine import Machine
+from vhal.watch import EventStream
+
+T = TypeVar("T")
+
+PAIRS = [
+    (Host, vhal.aio.AsyncHost),
+    (Machine, vhal.aio.AsyncMachine),
+    (Console, AsyncConsole),
+    (EventStream, AsyncEventStream),
+]
+# What only makes sense in one of the two: the guard is for layers, the count is on the blocking stream.
+ONLY_BLOCKING = {"guard", "dropped"}
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(asyncio.wait_for(main, 60))
+
+
+@pytest.mark.parametrize(("blocking", "asynchronous"), PAIRS)
+def test_every_public_name_is_mirrored_with_its_parameters(blocking: type[object], asynchronous: type[object]) -> None:
+    names = {name for name in vars(blocking) if not name.startswith("_")} - ONLY_BLOCKING
+    for name in names:
+        ours, theirs = getattr(blocking, name), getattr(asynchronous, name)
+        if inspect.isfunction(ours):
+            assert inspect.iscoroutinefunction(theirs), name
+            assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters), name
+            defaults = [[p.default for p in inspect.signature(f).parameters.values()] for f in (ours, theirs)]
+            assert defaults[0] == defaults[1], name
+
+
+def test_the_ten_line_script() -> None:
+    async def main() -> vhal.MigrationResult:
+        world = World.from_spec({"hosts": [{"name": "a"}, {"name": "b"}]})
+        async with await vhal.aio.connect(world.url("a")) as a, await vhal.aio.connect(world.url("b")) as b:
+            async with await a.events() as events:
+                vm = await a.create(vhal.MachineSpec(name="web", cpus=2, memory="2GiB"))
+                await vm.start()
+                await vm.wait("ready")
+                result = await vm.migrate(b)
+                assert vm.host is b
+                kinds = []
+                while (event := await events.next(timeout_s=0.01)) is not None:
+                    kinds.append(event.kind)
+            assert kinds == ["created", "started", "migrated-out"]
+            async with await vm.console() as console:
+                assert (await console.expect("ready"))[0] == b"ready"
+            await (await b.machine("web")).stop()
+            await vm.delete()
+            assert await b.machines() == []
+            return result
+
+    result = run(main())
+    assert result.live
+    assert 0 < result.downtime_s < result.total_s
+
+
+def test_a_cancelled_migration_is_undone_before_the_task_ends() -> None:
+    async def main() -> None:
+        # Slow enough to be caught in the middle: a virtual second takes a real one, the move needs far more.
+        world = World.from_spec({"speed": 1.0, "hosts": [{"name": "a", "bandwidth": "1MiB"}, {"name": "b"}]})
+        async with await vhal.aio.connect(world.url("a")) as a, await vhal.aio.connect(world.url("b")) as b:
+            vm = await a.create(vhal.MachineSpec(name="web", memory="1GiB"))
+            await vm.start()
+            move = asyncio.ensure_future(vm.migrate(b))
+            while not await b.machines():
+                await asyncio.sleep(0)
+            move.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await move
+            assert await b.machines() == []
+            assert (await vm.info()).state == "running"
+
+    run(main())
+
+
+def test_a_cancelled_wait_for_an_event_loses_none() -> None:
+    async def main() -> None:
+        world = World.from_spec({"hosts": [{"name": "a"}]})
+        async with await vhal.aio.connect(world.url("a")) as a, await a.events() as events:
+            waiting = asyncio.ensure_future(events.next())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            await a.create(vhal.MachineSpec(name="web"))
+            event = await events.next()
+            assert event is not None
+            assert event.kind == "created"
+
+    run(main())
+
+
+def test_errors_come_through_with_their_type() -> None:
+    async def main() -> None:
+        with pytest.raises(vhal.VhalError) as caught:
+            await vhal.aio.connect("mock:///nowhere")
+        assert caught.value.code == "not-found"
+
+    run(main())
+
+
+def test_a_cancelled_console_read_ends_its_thread() -> None:
+    async def main() -> None:
+        world = World.from_spec({"hosts": [{"name": "a"}]})
+        async with await vhal.aio.connect(world.url("a")) as a:
+            vm = await a.create(vhal.MachineSpec(name="web"))
+            await vm.start()
+            console = await vm.console()
+            await console.read()
+            reading = asyncio.ensure_future(console.read())
+            await asyncio.sleep(0)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+
+    before = threading.active_count()
+    run(main())
+    assert threading.active_count() == before
