@@ -17,7 +17,7 @@ unexport VIRTUAL_ENV
 .PHONY: demo test check bench docs setup system clean
 
 demo: .cache/demo-$(BACKEND).stamp
-	@$(PYTHON) -m docs.demo.$(BACKEND)
+	@PYTHONPATH=. $(PYTHON) docs/demo/$(BACKEND).py
 
 test: setup
 	$(VENV)/bin/pytest $(PYTEST_ARGS)

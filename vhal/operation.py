@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar, copy_context
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -27,19 +27,30 @@ T = TypeVar("T")
 _current: ContextVar[Context | None] = ContextVar("vhal_operation", default=None)
 
 
-@contextmanager
-def calling(timeout_s: float | None) -> Iterator[Context]:
+class calling:  # noqa: N801 - reads as a verb where it is used: with calling(timeout_s) as ctx
     """Give a call its context: the operation's it runs in, if any, with its own deadline on top."""
-    outer = _current.get()
-    if outer is None:
-        yield Context(timeout_s)
-    elif timeout_s is None:
-        yield outer
-    else:
+
+    __slots__ = ("_nested", "_timeout_s")
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self._timeout_s = timeout_s
+        self._nested: AbstractContextManager[None] | None = None
+
+    def __enter__(self) -> Context:
+        outer = _current.get()
+        if outer is None:
+            return Context(self._timeout_s)
+        if self._timeout_s is None:
+            return outer
         remaining = outer.remaining_s
-        inner = Context(timeout_s if remaining is None else min(timeout_s, remaining), outer.report)
-        with outer.on_abort(inner.abort):
-            yield inner
+        inner = Context(self._timeout_s if remaining is None else min(self._timeout_s, remaining), outer.report)
+        self._nested = outer.on_abort(inner.abort)
+        self._nested.__enter__()
+        return inner
+
+    def __exit__(self, *_: object) -> None:
+        if self._nested is not None:
+            self._nested.__exit__(None, None, None)
 
 
 class Operation(Generic[T]):

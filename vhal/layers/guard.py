@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -62,7 +61,7 @@ class Guard(Layer):
     def __init__(self, inner: Driver, name: str) -> None:
         super().__init__(inner)
         self.name = name
-        self._serial = nullcontext() if inner.concurrent else threading.RLock()
+        self._serial = None if inner.concurrent else threading.RLock()
         self._listeners: list[Callable[[Event], None]] = []
         self._native_events = inner.provides(EVENTS)
 
@@ -176,6 +175,8 @@ class Guard(Layer):
     def call(self, function: Callable[..., T], *args: Any) -> T:
         """Call the driver; whatever it raises comes out as one of ours, with the place filled in."""
         try:
+            if self._serial is None:
+                return function(*args)
             with self._serial:
                 return function(*args)
         except VhalError as error:
@@ -217,14 +218,17 @@ class Guard(Layer):
                 return
             raise NotFound(
                 f"machine {before.name!r} was deleted while it was to {call}",
+                hint="another program did it; machines() lists what is there",
                 backend=self.backend,
                 host=self.name,
                 machine=before.name,
                 native=error.native,
             ) from error
         except VhalError:
-            raise error from None
-        if now.state is not before.state and not allowed(call, now.state) and isinstance(error, EngineError):
+            raise error from error.__cause__
+        # A restart passes through other states by itself, so there they explain nothing.
+        moved = call != "reboot" and now.state is not before.state
+        if moved and not allowed(call, now.state) and isinstance(error, EngineError):
             raise self.wrong_state(call, now, error.native) from error
         raise error
 

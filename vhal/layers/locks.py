@@ -6,8 +6,7 @@ Not a lock between processes: there the engine decides, and the guard looks agai
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from vhal.driver.context import Context
 from vhal.errors import Busy
@@ -28,6 +27,23 @@ class _Entry:
         self.call = ""
 
 
+class _Hold:
+    """A context manager of its own, since the one that ``contextlib`` makes costs more than the lock."""
+
+    __slots__ = ("_call", "_ctx", "_entry", "_key", "_locks", "_outer")
+
+    def __init__(self, locks: MachineLocks, key: tuple[str, str], call: str, ctx: Context) -> None:
+        self._locks, self._key, self._call, self._ctx = locks, key, call, ctx
+
+    def __enter__(self) -> None:
+        self._entry = entry = self._locks.enter(self._key, self._ctx)
+        self._outer, entry.call = entry.call, self._call
+
+    def __exit__(self, *_: object) -> None:
+        self._entry.call = self._outer
+        self._locks.leave(self._key, self._entry)
+
+
 class MachineLocks:
     """Locks by key, made when first wanted and forgotten when nobody holds or wants them."""
 
@@ -35,16 +51,18 @@ class MachineLocks:
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._mutex = threading.Lock()
 
-    @contextmanager
-    def hold(self, host_id: str, machine: str, call: str, ctx: Context) -> Iterator[None]:
+    def hold(self, host_id: str, machine: str, call: str, ctx: Context) -> AbstractContextManager[None]:
         """Hold the machine while the block runs; the same thread may hold it again.
 
         Waits for a short call until the context's deadline, but not for one of :data:`LONG_CALLS`.
 
         Raises:
-            vhal.errors.Busy: Another call has it.
+            vhal.errors.Busy: Another call has it (when the block is entered).
         """
-        key = (host_id, machine)
+        return _Hold(self, (host_id, machine), call, ctx)
+
+    def enter(self, key: tuple[str, str], ctx: Context) -> _Entry:
+        """Return the entry of ``key``, locked by this thread; see :meth:`hold`."""
         with self._mutex:
             entry = self._entries.get(key)
             if entry is None:
@@ -52,18 +70,22 @@ class MachineLocks:
             entry.users += 1
         try:
             if not entry.lock.acquire(blocking=False):
-                self._wait(entry, machine, ctx)
-            outer, entry.call = entry.call, call
-            try:
-                yield
-            finally:
-                entry.call = outer
-                entry.lock.release()
-        finally:
-            with self._mutex:
-                entry.users -= 1
-                if not entry.users:
-                    del self._entries[key]
+                self._wait(entry, key[1], ctx)
+        except BaseException:
+            self._forget(key, entry)
+            raise
+        return entry
+
+    def leave(self, key: tuple[str, str], entry: _Entry) -> None:
+        """Undo :meth:`enter`."""
+        entry.lock.release()
+        self._forget(key, entry)
+
+    def _forget(self, key: tuple[str, str], entry: _Entry) -> None:
+        with self._mutex:
+            entry.users -= 1
+            if not entry.users:
+                del self._entries[key]
 
     def _wait(self, entry: _Entry, machine: str, ctx: Context) -> None:
         other = entry.call
@@ -72,9 +94,9 @@ class MachineLocks:
             if entry.lock.acquire(timeout=PATIENCE_S if remaining is None else remaining):
                 return
         raise Busy(
-            f"machine {machine!r} is held by {other or 'another call'}()",
+            f"machine {machine.removeprefix('name:')!r} is held by {other or 'another call'}()",
             hint="wait for that operation or abort it",
-            machine=machine,
+            machine=machine.removeprefix("name:"),
         )
 
 

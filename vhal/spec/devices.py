@@ -24,7 +24,7 @@ from vhal.spec.model import Model
 from vhal.spec.units import Bytes, HostPath, Name
 
 Mac = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$")]
-Cidr = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]{2,45}(/\d{1,3})?$")]
+Cidr = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]{2,45}(/[0-9]{1,3})?$")]
 
 
 class Device(Model):
@@ -61,7 +61,7 @@ class Disk(Device):
     """Names a new volume; without it the machine's name and the disk's place are used."""
     size: Bytes | None = None
     path: HostPath | None = None
-    image: str | None = None
+    image: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x1f\x7f-][^\x00-\x1f\x7f]*$")] | None = None
     pool: Name | None = None
     format: Literal["qcow2", "raw"] = "qcow2"
     bus: Literal["virtio", "scsi", "sata", "ide", "usb"] = "virtio"
@@ -158,7 +158,7 @@ class Gpu(Device):
 
     kind: Literal["gpu"] = "gpu"
     vendor: Annotated[str, Field(pattern=r"^[a-z0-9.-]{1,63}$")] | None = None
-    model: Annotated[str, Field(max_length=128)] | None = None
+    model: Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
     profile: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")] | None = None
     share: Annotated[float, Field(gt=0, le=1)] | None = None
     """Fraction of one GPU's time."""
@@ -204,7 +204,7 @@ def _device(value: Any) -> Device:
         kind = value.get("kind")
     else:
         raise PydanticCustomError("device", "a device is a table with a 'kind'")
-    if kind in FIELD_OF_KIND:
+    if isinstance(kind, str) and kind in FIELD_OF_KIND:
         raise PydanticCustomError(
             "device", "a {kind} goes under '{field}'", {"kind": kind, "field": FIELD_OF_KIND[kind]}
         )

@@ -6,6 +6,7 @@ pickled or deep-copied, and specs are both.
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import GetCoreSchemaHandler
@@ -34,7 +35,7 @@ class FrozenDict(dict[K, V]):
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrozenDict[K, V]:
-        return self
+        return type(self)({copy.deepcopy(key, memo): copy.deepcopy(value, memo) for key, value in self.items()})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (dict(self),))

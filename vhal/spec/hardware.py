@@ -11,7 +11,7 @@ from vhal.spec.frozen import FrozenDict
 from vhal.spec.model import Model
 from vhal.spec.units import Bytes, HostPath
 
-CpuSet = Annotated[str, Field(pattern=r"^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$")]
+CpuSet = Annotated[str, Field(pattern=r"^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*$")]
 """Processors of the host as the kernel writes them: ``0-3,8``."""
 
 

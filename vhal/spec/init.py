@@ -14,8 +14,8 @@ SshKey = Annotated[
     Field(
         max_length=16384,
         pattern=(
-            r"^(ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-\S+@openssh\.com)"
-            r" [A-Za-z0-9+/=]+( [^\x00-\x1f]*)?$"
+            r"^(ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9-]+@openssh\.com)"
+            r" [A-Za-z0-9+/=]+( [^\x00-\x1f\x7f]*)?$"
         ),
     ),
 ]

@@ -20,6 +20,8 @@ Format = Literal["toml", "json", "yaml"]
 
 _FORMATS: dict[str, Format] = {".toml": "toml", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 _LARGEST = 4 << 20
+_DEEPEST = 64
+_MOST = 100_000
 
 
 def load_spec(path: str | Path) -> MachineSpec:
@@ -58,6 +60,7 @@ def parse_spec(text: str, format: Format, *, source: str = "spec") -> MachineSpe
         vhal.errors.InvalidSpec: With the line where it isn't well-formed, or the path and reason of each problem.
     """
     data = _parse(text, format, source)
+    _refuse_bombs(data, source)
     if not isinstance(data, dict):
         raise InvalidSpec(f"{source}: a spec is a table at the top, not a {type(data).__name__}")
     try:
@@ -72,7 +75,7 @@ def _parse(text: str, format: Format, source: str) -> Any:
             return tomllib.loads(text)
         if format == "json":
             return json.loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:  # besides the formats' own: a number of thousands of digits
         raise InvalidSpec(f"{source}: not well-formed {format.upper()}: {error}") from None
     except RecursionError:
         raise InvalidSpec(f"{source}: nested deeper than any spec is") from None
@@ -82,7 +85,32 @@ def _parse(text: str, format: Format, source: str) -> Any:
         raise InvalidSpec(f"{source}: reading YAML needs PyYAML", hint="pip install 'vhal[yaml]'") from None
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidSpec(f"{source}: not well-formed YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise InvalidSpec(f"{source}: nested deeper than any spec is") from None
+    except yaml.MarkedYAMLError as error:
+        # Not the error's own text: it quotes the line, and the line may be user-data.
+        mark = error.problem_mark or error.context_mark
+        where = f" (at line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise InvalidSpec(f"{source}: not well-formed YAML: {error.problem or error.context}{where}") from None
+    except yaml.YAMLError as error:
+        raise InvalidSpec(f"{source}: not well-formed YAML: {' '.join(str(error).split())}") from None
+    except Exception as error:  # noqa: BLE001 - what PyYAML makes of a value like `!!bool x` is any kind of error
+        raise InvalidSpec(f"{source}: not well-formed YAML: a value doesn't fit its type", native=error) from None
+
+
+def _refuse_bombs(data: Any, source: str) -> None:
+    """Refuse what grows when it is written out: aliases of aliases, a list that holds itself."""
+    layer, count = [data], 0
+    for _ in range(_DEEPEST):
+        layer = [
+            item
+            for whole in layer
+            if isinstance(whole, (dict, list))
+            for item in (whole.values() if isinstance(whole, dict) else whole)
+        ]
+        count += len(layer)
+        if not layer:
+            return
+        if count > _MOST:
+            raise InvalidSpec(f"{source}: more than {_MOST:,} values, which no spec has")
+    raise InvalidSpec(f"{source}: nested deeper than any spec is")

@@ -6,6 +6,7 @@ Specs refuse unknown fields, since a typing error in ``memroy`` must not be a ma
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -35,6 +36,21 @@ class Model(BaseModel):
     # Without this mark pydantic would call __init__ for nested models too, and their paths would be lost.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
+    @classmethod
+    def trusted(cls: type[M], **fields: Any) -> M:
+        """Return a model of values that are known to be valid and of their final types, without looking at them.
+
+        For backends that tell of thousands of machines: a tenth of the time of the constructor. Fields that aren't
+        given get their defaults; there must be no field without one.
+        """
+        made = cls.__new__(cls)
+        given = _defaults(cls) | fields
+        object.__setattr__(made, "__dict__", given)
+        object.__setattr__(made, "__pydantic_fields_set__", set(fields))
+        object.__setattr__(made, "__pydantic_extra__", None)
+        object.__setattr__(made, "__pydantic_private__", None)
+        return made
+
     def replace(self: M, **changes: Any) -> M:
         """Return a validated copy with ``changes``.
 
@@ -43,6 +59,11 @@ class Model(BaseModel):
         """
         fields = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self)(**{**fields, **changes})
+
+
+@cache
+def _defaults(cls: type[BaseModel]) -> dict[str, Any]:
+    return {name: field.default for name, field in cls.model_fields.items() if not field.is_required()}
 
 
 def invalid(what: str, error: ValidationError) -> InvalidSpec:

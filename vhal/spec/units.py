@@ -24,10 +24,10 @@ _UNITS = {
     "TB": 10**12,
     **_BINARY,
 }
-_SIZE = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\s*([A-Za-z]{0,3})")
+_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,9})?)\s*([A-Za-z]{0,3})")
 _MOST = 1 << 63
 
-SIZE_PATTERN = r"^\d{1,20}(\.\d{1,9})?\s*(B|[kKMGT]B|[KMGTP]iB)?$"
+SIZE_PATTERN = r"^[0-9]{1,20}(\.[0-9]{1,9})?\s*(B|[kKMGT]B|[KMGTP]iB)?$"
 
 
 class Bytes(int):
@@ -54,7 +54,12 @@ class Bytes(int):
         return f"{int(self)} B"
 
     def __repr__(self) -> str:
-        return f"Bytes({str(self)!r})"
+        text = str(self)
+        try:
+            exact = _parse(text) == self
+        except ValueError:
+            exact = False
+        return f"Bytes({text!r})" if exact else f"Bytes({int(self)})"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -6,7 +6,6 @@ Calls are short and hold the host's lock; what takes virtual time spends it outs
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from vhal.driver.context import Context
     from vhal.spec.host import HostInfo
     from vhal.spec.machine import MachineInfo, MachineSpec
+    from vhal_mock.options import MockOptions
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class MockDriver(Driver):
             if not answer:
                 raise answer.error()
             machine = SimMachine(
-                id=str(uuid.uuid4()),
+                id=host.world.new_id(),
                 spec=spec,
                 options=options,
                 state=MachineState.STOPPED,
@@ -160,6 +160,7 @@ class MockDriver(Driver):
             return YES
         if capability is CREATE:
             with self.host.lock:
+                _options(subject)  # type: ignore[arg-type]
                 return self._can_create(subject)  # type: ignore[arg-type]
         if capability is MIGRATION:
             with self.host.lock:
@@ -230,7 +231,7 @@ class MockDriver(Driver):
             from vhal.spec.machine import MachineInfo
 
             spec = machine.spec
-            machine.info = MachineInfo(
+            machine.info = MachineInfo.trusted(
                 id=machine.id,
                 name=spec.name,
                 kind=spec.kind,
@@ -262,7 +263,6 @@ class MockDriver(Driver):
             machine.booted_at_s = self.host.world.clock.now_s + booting
 
     def _can_create(self, spec: MachineSpec) -> Answer:
-        _options(spec)
         model = self.host.model
         if spec.name in self.host.by_name:
             return Answer.no(
@@ -272,9 +272,11 @@ class MockDriver(Driver):
                 raises=AlreadyExists,
             )
         if spec.memory.size > model.memory or spec.cpus.count > self.host.cpu_limit:
+            from vhal.spec.units import Bytes
+
             return Answer.no(
                 "larger-than-host",
-                f"host {model.name!r} has {self.host.cpu_limit} processors and {model.memory} B of memory in all",
+                f"host {model.name!r} has {self.host.cpu_limit} processors and {Bytes(model.memory)} of memory in all",
                 "choose a larger host, or make the machine smaller",
                 Level.HOST,
                 InsufficientResources,
@@ -286,15 +288,10 @@ class MockDriver(Driver):
         return YES
 
 
-def _options(spec: MachineSpec) -> Any:
-    from vhal_mock.options import MockOptions
+def _options(spec: MachineSpec) -> MockOptions:
+    from vhal_mock.options import DEFAULTS, MockOptions
 
-    if "mock" not in spec.options:
-        return _DEFAULT_OPTIONS.setdefault("", MockOptions())
-    return spec.options_for("mock", MockOptions)
-
-
-_DEFAULT_OPTIONS: dict[str, Any] = {}
+    return spec.options_for("mock", MockOptions) if "mock" in spec.options else DEFAULTS
 
 
 def _no_room(host: str, shortage: str) -> VhalError:

@@ -61,6 +61,8 @@ class SimHost:
         self.world = world
         self.model = model
         self.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{world.name}/{model.name}"))
+        self.cpu_limit = int(model.cpus * model.cpu_overcommit)
+        """Virtual processors that may be active."""
         self.machines: dict[str, SimMachine] = {}
         self.by_name: dict[str, SimMachine] = {}
         self.lock = threading.RLock()
@@ -70,15 +72,13 @@ class SimHost:
         self.used_memory = 0
         """Bytes of active machines."""
 
-    @property
-    def cpu_limit(self) -> int:
-        """Virtual processors that may be active."""
-        return int(self.model.cpus * self.model.cpu_overcommit)
-
     def shortage(self, cpus: int, memory: int) -> str | None:
         """Return what is missing for that much more, or None if it fits."""
         if self.used_memory + memory > self.model.memory:
-            return f"{memory} B of memory are needed and {self.model.memory - self.used_memory} B are free"
+            from vhal.spec.units import Bytes
+
+            free = Bytes(self.model.memory - self.used_memory)
+            return f"{Bytes(memory)} of memory are needed and {free} are free"
         if self.used_cpus + cpus > self.cpu_limit:
             return f"{cpus} processors are needed and {self.cpu_limit - self.used_cpus} are free"
         return None

@@ -24,3 +24,7 @@ class MockOptions(Model):
     """Fraction of its memory that it writes to."""
     migratable: bool = True
     """Whether it may move; False stands for a device that can't."""
+
+
+DEFAULTS = MockOptions()
+"""What a spec that says nothing means."""

@@ -37,7 +37,9 @@ class World:
     """
 
     def __init__(self, hosts: Iterable[HostModel], speed: float | None = None) -> None:
-        self.name = f"world-{next(_numbers)}"
+        self._number = next(_numbers)
+        self._ids = itertools.count(1)
+        self.name = f"world-{self._number}"
         self.clock = Clock(speed)
         self.hosts: dict[str, SimHost] = {}
         for model in hosts:
@@ -50,6 +52,11 @@ class World:
             raise InvalidSpec("a world needs a host", problems=[("hosts", "at least one is needed")])
         with _lock:
             _worlds[self.name] = self
+
+    def new_id(self) -> str:
+        """Return a machine id: a uuid (version 8, RFC 9562), the same ones in the same order in each run."""
+        number = next(self._ids)
+        return f"{self._number:08x}-0000-8000-8000-{number:012x}"
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> World:
