@@ -1,0 +1,131 @@
+"""The table of commands, and what happens to errors.
+
+A command's module is imported when the command runs; its name and one line of help are here, so that ``vhal --help``
+and completion import none of them. How a command is made is in :mod:`vhal.cli.command`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+import vhal
+from vhal.cli.command import Entry, LazyGroup
+from vhal.cli.output import report
+from vhal.errors import VhalError
+
+EXIT_CODES = """\
+\b
+Exit codes:
+  0    it is done
+  1    it failed, or was aborted
+  2    usage: an argument, a spec or the configuration is wrong
+  3    there is no such machine, host or file
+  4    conflict: the name is taken, the state doesn't fit, no room, busy
+  5    it can't be done here; the hints say what would help
+  6    a host or backend is unavailable, or denies access
+  7    it took longer than its timeout
+  130  interrupted (Ctrl-C); what was begun was undone
+"""
+
+INTERRUPTED = 130
+
+MACHINES = {
+    "create": Entry("vhal.cli.create:create", "Make a machine from a spec file, flags, or both."),
+    "list": Entry("vhal.cli.machine:list_", "List machines."),
+    "show": Entry("vhal.cli.machine:show", "Show one machine."),
+    "start": Entry("vhal.cli.power:start", "Start a machine."),
+    "stop": Entry("vhal.cli.power:stop", "Stop a machine by asking its guest."),
+    "reboot": Entry("vhal.cli.power:reboot", "Restart a machine's guest."),
+    "pause": Entry("vhal.cli.power:pause", "Halt a machine's processors and keep its memory."),
+    "resume": Entry("vhal.cli.power:resume", "Let a paused machine go on."),
+    "save": Entry("vhal.cli.power:save", "Put a machine's memory on disk."),
+    "restore": Entry("vhal.cli.power:restore", "Bring a saved machine back."),
+    "wait": Entry("vhal.cli.power:wait", "Wait until a machine's guest is up, or for a state."),
+    "migrate": Entry("vhal.cli.migrate:migrate", "Move a machine to another host."),
+    "console": Entry("vhal.cli.console:console", "Talk to a machine's console."),
+    "delete": Entry("vhal.cli.machine:delete", "Delete a machine and the disks made for it."),
+}
+
+HOSTS = {
+    "list": Entry("vhal.cli.hosts:hosts", "List the named hosts and how full they are."),
+    "show": Entry("vhal.cli.hosts:show", "Show one host, and what it can do."),
+}
+
+SECTIONS = {
+    "Machines": {
+        "machine": Entry("vhal.cli.app:machine", "All of the following, as 'vhal machine VERB'."),
+        **MACHINES,
+    },
+    "Hosts": {
+        "hosts": HOSTS["list"],
+        "host": Entry("vhal.cli.app:host", "Look at one host."),
+        "events": Entry("vhal.cli.events:events", "Tell what happens to machines, until interrupted."),
+    },
+    "This installation": {
+        "backends": Entry("vhal.cli.backends:backends", "List the installed backends."),
+        "doctor": Entry("vhal.cli.doctor:doctor", "Check what each backend can do here, and what to do about it."),
+        "schema": Entry("vhal.cli.schema:schema", "Print the JSON Schema of a machine's spec."),
+        "completion": Entry("vhal.cli.completion:completion", "Print a shell's completion script."),
+    },
+}
+
+
+class App(LazyGroup):
+    """The root command. Turns every error into lines or JSON on stderr and a documented exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command line ``args``, and exit."""
+        words = sys.argv[1:] if args is None else list(args)
+        # Looked for here, since an error in the words themselves comes before any option was understood.
+        as_json = "--json" in words
+        try:
+            code = super().main(words, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            code = error.exit_code
+        except click.ClickException as error:
+            report(_usage(error), as_json, code="usage")
+            code = error.exit_code
+        except click.Abort as error:
+            cause = error.__cause__
+            if isinstance(cause, VhalError):
+                report(cause, as_json)
+            else:
+                report(VhalError("interrupted"), as_json, code="interrupted")
+            code = INTERRUPTED
+        except VhalError as error:
+            report(error, as_json)
+            code = error.exit_code
+        sys.exit(code or 0)
+
+
+def _usage(error: click.ClickException) -> VhalError:
+    hint = getattr(error, "hint", None)
+    context = getattr(error, "ctx", None)
+    if hint is None and context is not None:
+        hint = f"see {context.command_path} --help"
+    return VhalError(error.format_message(), hint=hint)
+
+
+machine = LazyGroup("machine", sections={"Commands": MACHINES}, help="Make, look at, run and move machines.")
+host = LazyGroup("host", sections={"Commands": HOSTS}, help="Look at hosts.")
+app = App(
+    "vhal",
+    sections=SECTIONS,
+    help="Virtual machines and containers, any engine behind it.",
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=[],
+)
+click.version_option(vhal.__version__, prog_name="vhal", message="%(prog)s %(version)s")(app)
