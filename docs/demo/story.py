@@ -36,11 +36,13 @@ def move(vm: vhal.Machine, to: vhal.Host, policy: vhal.MigrationPolicy | None = 
     columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(True), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not sys.stdout.isatty()) as bar:
         task = bar.add_task("offer", total=None)
+        told = ""
         for progress in operation.updates():
             phase = progress.phase if progress.iteration is None else f"{progress.phase}, pass {progress.iteration}"
             bar.update(task, description=phase)
-            if bar.disable and progress.fraction is not None:
-                console.print(f"  {phase}: {progress.fraction:.0%}")
+            if bar.disable and phase != told:
+                console.print(f"  {phase}")
+                told = phase
             if progress.total:
                 bar.update(task, completed=progress.done, total=progress.total)
     result = operation.result()

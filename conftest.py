@@ -1,0 +1,10 @@
+"""Makes the examples of README.md and docs/ tests. It is at the root since pytest asks only the folders above a page.
+
+What an example is and how it is judged is in ``tests/docs/examples.py``.
+"""
+
+from __future__ import annotations
+
+from tests.docs.examples import sybil
+
+pytest_collect_file = sybil().pytest()

@@ -1,0 +1,174 @@
+"""The parts of the documentation that are made from the code: tables of states, errors, URLs, commands.
+
+``python -m tests.docs.generated`` writes them between their marks; a test says when they are out of date.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import click
+from click.testing import CliRunner
+
+from vhal import errors
+from vhal.cli.app import EXIT_CODES, app
+from vhal.driver.capability import CAPABILITIES
+from vhal.migration.decision import Sight, decide
+from vhal.registry import registry
+from vhal.spec.state import TRANSITIONS, MachineState
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+_MARK = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.S)
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers), *lines])
+
+
+def transitions() -> str:
+    """Return which call may begin in which state, and where it ends."""
+    rows = [
+        (f"`{call}`", ", ".join(f"`{state}`" for state in starts), _ends(set(starts.items())))
+        for call, starts in TRANSITIONS.items()
+    ]
+    return table(["call", "from", "to"], rows)
+
+
+def _ends(pairs: set[tuple[MachineState, MachineState | None]]) -> str:
+    ends = {end for _, end in pairs}
+    if len(ends) > 1:
+        return "the same state"
+    (end,) = ends
+    return f"`{end}`" if end else "gone"
+
+
+def active() -> str:
+    """Return the states in which a machine holds something of its host."""
+    return ", ".join(f"`{state}`" for state in MachineState if state.active) + "."
+
+
+def error_classes() -> list[type[errors.VhalError]]:
+    """Return every class of error, as they are written down."""
+    return [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.VhalError)]
+
+
+def error_table() -> str:
+    """Return every error with its class, its answer to "may I retry?" and its exit code."""
+    rows = [
+        (f"[`{e.code}`](#{e.code})", f"`{e.__name__}`", "yes" if e.retryable else "no", str(e.exit_code))
+        for e in error_classes()
+    ]
+    return table(["code", "class", "may the same call succeed later?", "exit code"], rows)
+
+
+def capabilities() -> str:
+    """Return every capability and which backend of ours declares it."""
+    rows = []
+    for key in CAPABILITIES.values():
+        constant = f"{{data}}`~vhal.driver.capability.{key.id.upper()}`"
+        rows.append((constant.replace("{data}", "").replace("~vhal.driver.capability.", ""), key.id, key.summary))
+    return table(["key", "id", "what"], rows)
+
+
+def urls() -> str:
+    """Return what the URLs of the backends in this repository may say."""
+    found = []
+    for name in ("mock", "libvirt"):
+        backend = registry.backend(name)
+        examples = "\n".join(backend.examples)
+        rows = [
+            (
+                f"`{name}+{transport}`" if transport else f"`{name}`",
+                {True: "needed", False: "none", None: "may be"}[allowed.host],
+                "may be" if allowed.user else "none",
+                ", ".join(f"`{key}`" for key in allowed.parameters) or "none",
+            )
+            for transport, allowed in backend.transports.items()
+        ]
+        rendered = table(["scheme", "host", "user", "parameters"], rows)
+        found.append(
+            f"## {name}\n\n```text\n{examples}\n```\n\n{rendered}\n\nThe path matches `{backend.path.pattern}`."
+        )
+    return "\n\n".join(found)
+
+
+def decisions() -> str:
+    """Return the table that decides a migration of a running machine, made by asking it."""
+    rows = []
+    sights = (Sight.RUNNING, Sight.HELD, Sight.INACTIVE, Sight.ABSENT, Sight.UNSEEN)
+    for source, destination in itertools.product(sights, sights):
+        told = [decide(MachineState.RUNNING, source, destination, claimed=claimed) for claimed in (True, False)]
+        first, second = (verdict.name.lower().replace("_", " ") for verdict in told)
+        verdict = first if first == second else f"{first} if the engine said it succeeded, else {second}"
+        rows.append((source.name.lower(), destination.name.lower(), verdict))
+    return table(["source", "destination", "verdict"], rows)
+
+
+def exit_codes() -> str:
+    """Return the exit codes of the command line."""
+    rows = re.findall(r"^  (\d+) +(.+)$", EXIT_CODES, re.M)
+    return table(["code", "meaning"], rows)
+
+
+def cli() -> str:
+    """Return the help of every command."""
+    sections = ["## vhal\n\n" + _help([])]
+    sections += [f"## vhal {' '.join(words)}\n\n{_help(words)}" for words in commands()]
+    return "\n\n".join(sections)
+
+
+def commands() -> Iterator[list[str]]:
+    """Yield the words of every command; ``vhal machine VERB`` is ``vhal VERB`` and isn't shown again."""
+    context = click.Context(app)
+    for name in app.list_commands(context):
+        command = app.get_command(context, name)
+        assert command is not None
+        yield [name]
+        if isinstance(command, click.Group) and name != "machine":
+            for inner in command.list_commands(click.Context(command)):
+                yield [name, inner]
+
+
+def _help(words: list[str]) -> str:
+    result = CliRunner().invoke(
+        app, [*words, "--help"], prog_name="vhal", env={"COLUMNS": "90"}, terminal_width=90, catch_exceptions=False
+    )
+    return f"```text\n{result.output.rstrip()}\n```"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "transitions": transitions,
+    "active": active,
+    "errors": error_table,
+    "capabilities": capabilities,
+    "urls": urls,
+    "decisions": decisions,
+    "exit-codes": exit_codes,
+    "cli": cli,
+}
+
+
+def pages() -> list[Path]:
+    """Return every page of the documentation."""
+    return [path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts]
+
+
+def made(text: str) -> str:
+    """Return ``text`` with everything between marks made anew."""
+    return _MARK.sub(lambda match: f"{match[1]}\n{PARTS[match['name']]()}\n\n{match[3]}", text)
+
+
+def marks() -> set[str]:
+    """Return the names of all parts that some page has."""
+    return {match["name"] for page in pages() for match in _MARK.finditer(page.read_text())}
+
+
+if __name__ == "__main__":
+    for page in pages():
+        page.write_text(made(page.read_text()))
