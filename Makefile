@@ -17,7 +17,7 @@ unexport VIRTUAL_ENV
 .PHONY: demo test check bench docs setup system clean
 
 demo: .cache/demo-$(BACKEND).stamp
-	@PYTHONPATH=. $(PYTHON) docs/demo/$(BACKEND).py
+	@PYTHONPATH=. $(PYTHON) docs/demo/on_$(BACKEND).py
 
 test: setup
 	$(VENV)/bin/pytest $(PYTEST_ARGS)
@@ -49,12 +49,13 @@ system:
 .cache/demo-libvirt.stamp: setup
 	@mkdir -p .cache && touch $@
 
+# Debian's python3 comes without venv; as root that can be mended, and where pip is there it does as well.
 .cache/uv/bin/uv:
-	@python3 -m venv .cache/uv 2>/dev/null || { \
-	    test "$$(id -u)" = 0 || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv && \
-	    python3 -m venv --clear .cache/uv; }
-	@.cache/uv/bin/pip install --quiet --disable-pip-version-check uv
+	@python3 -m venv --clear .cache/uv >/dev/null 2>&1 && .cache/uv/bin/pip install -q --disable-pip-version-check uv || \
+	    { rm -rf .cache/uv; python3 -m pip install -q --target .cache/uv uv 2>/dev/null; } || \
+	    { test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv \
+	        >/dev/null && python3 -m venv --clear .cache/uv && .cache/uv/bin/pip install -q uv; } || \
+	    { echo "uv can't be installed: 'apt-get install python3-venv' as root, or install uv yourself" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) .cache docs/_build bench.json

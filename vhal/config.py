@@ -88,8 +88,8 @@ def _read(path: Path) -> tuple[dict[str, str], str | None]:
             data = tomllib.load(file)
     except FileNotFoundError:
         return {}, None
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidConfig(f"{path}: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidConfig(f"{path}: {error}", hint="correct the file, or name another in VHAL_CONFIG") from None
     return _urls(path, data), _default(path, data)
 
 

@@ -263,3 +263,4 @@ class MigrationInDoubt(MigrationError):
     """A host couldn't be asked how it ended; nothing more was done. Look at both hosts before acting."""
 
     code = "migration-in-doubt"
+    exit_code = 8

@@ -166,11 +166,15 @@ def _open(backend: Backend, url: HostUrl) -> Driver:
         raise
     except Exception as error:
         ours = backend.translate(error) if backend.translate is not None else None
-        ours = ours or HostUnreachable(f"{url} can't be opened: {type(error).__name__}: {error}")
+        ours = ours or HostUnreachable(
+            f"{url} can't be opened: {type(error).__name__}: {error}", hint="'vhal doctor' says what is missing"
+        )
         ours.native, ours.backend, ours.host = error, backend.name, str(url)
         raise ours from error
     if not isinstance(driver, Driver):
         raise PluginError(
-            f"backend {backend.name!r} opened a {type(driver).__name__}, not a Driver", backend=backend.name
+            f"backend {backend.name!r} opened a {type(driver).__name__}, not a Driver",
+            hint="this is a defect of the plugin; report it",
+            backend=backend.name,
         )
     return driver

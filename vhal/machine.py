@@ -121,17 +121,19 @@ class Machine:
         with calling(timeout_s) as ctx:
             self._guard.require(SAVE, self._seen).restore(self.id, ctx)
 
-    def delete(self, *, force: bool = False, timeout_s: float | None = None) -> None:
+    def delete(self, *, force: bool = False, keep_disks: bool = False, timeout_s: float | None = None) -> None:
         """Remove it, and the disks that were made for it; disks that were there before it stay.
 
         Args:
             force: Stop it first, forcibly, if it is active.
+            keep_disks: Leave those that were made for it too: right for what is left of a machine that moved, since
+                the disks are in use elsewhere.
             timeout_s: The whole call's deadline.
         """
         with calling(timeout_s) as ctx:
             if force and self._guard.inspect(self.id).state.active:
                 self._guard.stop(self.id, StopMode.FORCED, ctx)
-            self._guard.delete(self.id, ctx)
+            self._guard.delete(self.id, ctx, keep_disks)
 
     def wait(
         self, condition: MachineState | Literal["ready"] | str = "ready", *, timeout_s: float = READY_TIMEOUT_S

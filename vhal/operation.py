@@ -111,8 +111,12 @@ class Operation(Generic[T]):
         return self._result  # type: ignore[return-value]
 
     def updates(self) -> Iterator[Progress]:
-        """Yield each report from now on, until the operation has ended. Errors come from :meth:`result` only."""
-        seen = self._count
+        """Yield each report, from the first one until the operation has ended; then stop.
+
+        Of more than 1,024 reports that were made before anybody looked, the oldest are gone. Errors come from
+        :meth:`result` only.
+        """
+        seen = 0
         while True:
             with self._changed:
                 while not self._done and self._count == seen:

@@ -3,6 +3,10 @@
 Looking is cheap and runs no plugin's code: names come from the metadata of installed distributions. Loading runs the
 plugin's module with this process's privileges, so it is done for the one that is named, a failure is put to its name
 and the others stay usable, and what lies in the current directory or can be written by everybody is not loaded.
+
+Entry points are read where installers write them, ``*.dist-info/entry_points.txt`` on ``sys.path`` (the entry points
+specification of packaging.python.org). ``importlib.metadata`` would do, but takes longer to import than all that a
+connection needs: docs/decisions/0005.
 """
 
 from __future__ import annotations
@@ -11,19 +15,16 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import Any
 
 import pluggy
 
 from vhal.driver.backend import Backend, Hooks
 from vhal.driver.version import SPI, fits
 from vhal.errors import PluginError, VhalError
-
-if TYPE_CHECKING:
-    from importlib.metadata import Distribution, EntryPoint
 
 GROUP = "vhal.backends"
 """The entry-point group: the entry's name is the backend's."""
@@ -43,7 +44,12 @@ class Plugin:
     distribution: str
     version: str
     module: str
+    """``module`` or ``module:attribute``."""
     location: str
+    """The folder on ``sys.path``."""
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} ({self.module})"
 
 
 class Registry:
@@ -64,7 +70,7 @@ class Registry:
         self._manager = pluggy.PluginManager("vhal")
         self._manager.add_hookspecs(Hooks)
         self._backends: dict[str, Backend] = {}
-        self._found: dict[str, list[tuple[EntryPoint, Distribution]]] | None = None
+        self._found: dict[str, list[Plugin]] | None = None
         self._lock = threading.RLock()
 
     def block(self, name: str) -> None:
@@ -75,12 +81,7 @@ class Registry:
 
     def plugins(self) -> list[Plugin]:
         """Return what is installed and may be used, sorted by name; imports nothing."""
-        return [
-            Plugin(name, dist.name, dist.version, entry.value, str(dist.locate_file("")))
-            for name, entries in sorted(self._scan().items())
-            if self._permitted(name)
-            for entry, dist in entries
-        ]
+        return [plugin for name, found in sorted(self._scan().items()) if self._permitted(name) for plugin in found]
 
     def add(self, backend: Backend) -> None:
         """Take a backend that isn't installed as a plugin: a test's, a script's.
@@ -90,7 +91,11 @@ class Registry:
         """
         with self._lock:
             if backend.name in self._backends:
-                raise PluginError(f"there is a backend named {backend.name!r} already", backend=backend.name)
+                raise PluginError(
+                    f"there is a backend named {backend.name!r} already",
+                    hint="give this one another name",
+                    backend=backend.name,
+                )
             self._backends[backend.name] = _checked(backend.name, backend, "this process")
 
     def backend(self, name: str) -> Backend:
@@ -116,19 +121,16 @@ class Registry:
     def _permitted(self, name: str) -> bool:
         return name not in self._block and (self._allow is None or name in self._allow)
 
-    def _scan(self) -> dict[str, list[tuple[EntryPoint, Distribution]]]:
+    def _scan(self) -> dict[str, list[Plugin]]:
         with self._lock:
             if self._found is None:
-                # importlib.metadata takes longer to import than everything else here; a backend that was added needs
-                # none of it.
-                from importlib.metadata import distributions
-
-                found: dict[str, dict[str, tuple[EntryPoint, Distribution]]] = {}
-                for dist in distributions():
-                    for entry in dist.entry_points:
-                        if entry.group == GROUP and not _in_current_directory(dist):
-                            found.setdefault(entry.name, {}).setdefault(dist.name, (entry, dist))
-                self._found = {name: list(entries.values()) for name, entries in found.items()}
+                self._found = {}
+                seen = set()
+                for plugin in _installed():
+                    # The first of two copies on sys.path is the one that is imported.
+                    if (plugin.name, plugin.distribution) not in seen:
+                        seen.add((plugin.name, plugin.distribution))
+                        self._found.setdefault(plugin.name, []).append(plugin)
             return self._found
 
     def _load(self, name: str) -> Backend:
@@ -142,17 +144,19 @@ class Registry:
                 backend=name,
             )
         if len(entries) > 1:
-            claims = " and ".join(sorted(f"{dist.name} {dist.version}" for _, dist in entries))
+            claims = " and ".join(sorted(f"{claim.distribution} {claim.version}" for claim in entries))
             raise PluginError(f"backend {name!r} is claimed by {claims}", hint="uninstall one", backend=name)
-        entry, dist = entries[0]
-        origin = f"{dist.name} {dist.version} ({entry.value})"
-        _refuse_writable(dist, name)
+        origin = entries[0]
+        _refuse_writable(origin)
         try:
-            plugin = entry.load()
+            plugin = _imported(origin.module)
+            if self._manager.has_plugin(name):
+                self._manager.unregister(name=name)  # it was blocked and is allowed again
             self._manager.register(plugin, name)
             others = [p for p in self._manager.get_plugins() if p is not plugin]
             handed = self._manager.subset_hook_caller("vhal_backend", others)()
             self._manager.check_pending()
+            return _checked(name, _only(name, handed, str(origin)), str(origin))
         except (Exception, SystemExit) as error:
             if os.environ.get("VHAL_STRICT_PLUGINS"):
                 raise
@@ -166,19 +170,24 @@ class Registry:
                 backend=name,
                 native=error,
             ) from error
-        if len(handed) != 1:
-            raise PluginError(
-                f"backend {name!r} of {origin} hands over {len(handed)} backends, not one",
-                hint="the entry point must name a module with one vhal_backend hook",
-                backend=name,
-            )
-        return _checked(name, handed[0], origin)
+
+
+def _only(name: str, handed: list[Any], origin: str) -> object:
+    if len(handed) != 1:
+        raise PluginError(
+            f"backend {name!r} of {origin} hands over {len(handed)} backends, not one",
+            hint="the entry point must name a module with one vhal_backend hook",
+            backend=name,
+        )
+    return handed[0]
 
 
 def _checked(name: str, backend: object, origin: str) -> Backend:
     if not isinstance(backend, Backend):
         raise PluginError(
-            f"backend {name!r} of {origin} hands over a {type(backend).__name__}, not a Backend", backend=name
+            f"backend {name!r} of {origin} hands over a {type(backend).__name__}, not a Backend",
+            hint="its vhal_backend hook must return a vhal.driver.Backend",
+            backend=name,
         )
     if not fits(backend.spi):
         made, core = (".".join(map(str, version)) for version in (backend.spi, SPI))
@@ -196,25 +205,65 @@ def _checked(name: str, backend: object, origin: str) -> Backend:
     return backend
 
 
-def _in_current_directory(dist: Distribution) -> bool:
-    """Whether it is only found because of where the process was started: that must not make it code to run."""
-    place = Path(str(dist.locate_file("")))
-    if not place.is_absolute():
+def _installed() -> Iterator[Plugin]:
+    for place in sys.path:
+        if _is_current_directory(place):
+            continue
+        try:
+            folders = [entry for entry in os.scandir(place) if entry.name.endswith(".dist-info")]
+        except OSError:
+            continue  # sys.path may name zip files and folders that aren't there
+        for folder in sorted(folders, key=lambda entry: entry.name):
+            distribution, _, version = folder.name.removesuffix(".dist-info").partition("-")
+            for name, module in _entry_points(os.path.join(folder.path, "entry_points.txt")):  # noqa: PTH118
+                yield Plugin(name, distribution.replace("_", "-"), version, module, place)
+
+
+def _entry_points(path: str) -> Iterator[tuple[str, str]]:
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs more than the whole scan
+            text = file.read()
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        from logging import getLogger  # here, since it takes long to import and this is rare
+
+        getLogger("vhal.registry").warning("the entry points in %s can't be read: %s", path, error)
+        return
+    section = ""
+    for line in text.splitlines() if f"[{GROUP}]" in text else ():
+        line = line.strip()
+        if line.startswith("["):
+            section = line.strip("[] ")
+        elif section == GROUP and "=" in line and not line.startswith(("#", ";")):
+            name, _, module = line.partition("=")
+            yield name.strip(), module.partition("[")[0].strip()
+
+
+def _imported(value: str) -> object:
+    module, _, attribute = value.partition(":")
+    found: object = import_module(module)
+    for name in attribute.split(".") if attribute else ():
+        found = getattr(found, name)
+    return found
+
+
+def _is_current_directory(place: str) -> bool:
+    """Whether it is only on the path because of where the process was started: that must not make it code to run."""
+    if not os.path.isabs(place):  # noqa: PTH117
         return True
-    started_here = place == Path.cwd() and (not sys.path or sys.path[0] in ("", str(place)))
-    return started_here and not sys.flags.safe_path
+    return place == sys.path[0] and place == os.getcwd() and not sys.flags.safe_path  # noqa: PTH109
 
 
-def _refuse_writable(dist: Distribution, name: str) -> None:
+def _refuse_writable(plugin: Plugin) -> None:
     if os.geteuid() != 0:
         return
-    place = Path(str(dist.locate_file("")))
-    mode = place.stat().st_mode if place.exists() else 0
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+    mode = os.stat(plugin.location).st_mode  # noqa: PTH116
+    if mode & stat.S_IWOTH:  # with a sticky bit, too: everybody can still add files
         raise PluginError(
-            f"backend {name!r} lies in {place}, which everybody can write to",
+            f"backend {plugin.name!r} lies in {plugin.location}, which everybody can write to",
             hint="root doesn't run code from there; correct the folder's mode",
-            backend=name,
+            backend=plugin.name,
         )
 
 

@@ -2,8 +2,8 @@
  * The counter guest's first and only program.
  *
  * It counts, out loud on the serial line; dirties memory at a chosen rate; tells the count to
- * whoever asks over TCP; and powers off when the power button is pressed. Its settings are on the
- * kernel's command line, see guest.py.
+ * whoever asks over TCP; opens the agent's channel, by which the host sees that it is up; and powers
+ * off when the power button is pressed. Its settings are on the kernel's command line, see guest.py.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -26,6 +26,8 @@
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define AGENT "org.qemu.guest_agent.0"
 
 enum {
 	COUNT_MS = 200,
@@ -225,6 +227,31 @@ static int serve(int fd)
 	return 1;
 }
 
+/* Ports come up a moment after their driver, so this is called until there is one. */
+static int open_agent(void)
+{
+	DIR *ports = opendir("/sys/class/virtio-ports");
+	struct dirent *port;
+	int found = -1;
+
+	while (ports && found < 0 && (port = readdir(ports))) {
+		char path[64 + sizeof port->d_name], name[64] = "";
+
+		snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", port->d_name);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (read(fd, name, sizeof name - 1) > 0 && !strcmp(name, AGENT "\n")) {
+			snprintf(path, sizeof path, "/dev/%s", port->d_name);
+			found = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+		}
+		close(fd);
+	}
+	if (ports)
+		closedir(ports);
+	return found;
+}
+
 int main(void)
 {
 	struct pollfd fds[3 + MAX_BUTTONS + MAX_CLIENTS];
@@ -255,7 +282,7 @@ int main(void)
 	int n = 3, pressed = open_buttons(buttons);
 	for (int i = 0; i < pressed; i++)
 		fds[n++].fd = buttons[i];
-	int first_client = n;
+	int first_client = n, agent = -1;
 
 	say("ready\n");
 	for (;;) {
@@ -266,6 +293,8 @@ int main(void)
 		if (fds[0].revents && ticked(fds[0].fd)) {
 			printf("count %llu\n", ++count);
 			fflush(stdout);
+			if (agent < 0)
+				agent = open_agent();
 		}
 		if (fds[1].revents && ticked(fds[1].fd))
 			dirty_some();

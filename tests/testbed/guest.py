@@ -3,7 +3,8 @@
 It is Debian's kernel for clouds with a root file system in memory, which holds the modules a guest
 needs, busybox, and `counter.c` as its only program. On the serial line it says `ready`, then
 `count 1`, `count 2` and so on, five times a second. On TCP port 7000 it answers each line with
-`count N`. The ACPI power button turns it off.
+`count N`. The ACPI power button turns it off. It opens the guest agent's channel, if it has one, and
+says nothing on it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PORT = 7000
 
 _KERNEL = "linux-image-cloud-amd64"
 _BUSYBOX = "busybox-static"
-_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon", "button", "evdev")
+_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_balloon", "virtio_console", "button", "evdev")
 _HERE = Path(__file__).parent
 _SOURCES = tuple(_HERE / name for name in ("counter.c", "cpio.py", "guest.py"))
 

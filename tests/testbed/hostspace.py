@@ -132,6 +132,8 @@ def _enter(plan: HostPlan) -> None:
         namespaces.bind(plan.folder / name, target)
     _private_accounts(plan)
     namespaces.mount("tmpfs", Path("/run"), flags=namespaces.MS_NOSUID | namespaces.MS_NODEV, data="mode=0755")
+    # libvirtd locks the terminal of a console that is open, in /var/lock, which leads here.
+    Path("/run/lock").mkdir()
     # Programs on the host find its daemon without being told where.
     usual = Path("/run/libvirt/libvirt-sock")
     usual.parent.mkdir()

@@ -85,9 +85,9 @@ class AsyncMachine:
         """Bring it back from disk."""
         await call(self.machine.restore, timeout_s=timeout_s)
 
-    async def delete(self, *, force: bool = False, timeout_s: float | None = None) -> None:
+    async def delete(self, *, force: bool = False, keep_disks: bool = False, timeout_s: float | None = None) -> None:
         """Remove it."""
-        await call(self.machine.delete, force=force, timeout_s=timeout_s)
+        await call(self.machine.delete, force=force, keep_disks=keep_disks, timeout_s=timeout_s)
 
     async def wait(
         self, condition: MachineState | Literal["ready"] | str = "ready", *, timeout_s: float = READY_TIMEOUT_S

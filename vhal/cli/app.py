@@ -28,6 +28,7 @@ Exit codes:
   5    it can't be done here; the hints say what would help
   6    a host or backend is unavailable, or denies access
   7    it took longer than its timeout
+  8    a migration's end is in doubt: look at both hosts before anything else
   130  interrupted (Ctrl-C); what was begun was undone
 """
 

@@ -112,9 +112,10 @@ def _fields(part: Any) -> str:
 @machine_name
 @timeout
 @click.option("--force", is_flag=True, help="Stop it first, forcibly, if it runs.")
+@click.option("--keep-disks", is_flag=True, help="Leave the disks made for it: a machine that moved has them.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @pass_session
-def delete(session: Session, name: str, timeout: float | None, force: bool, yes: bool) -> None:
+def delete(session: Session, name: str, timeout: float | None, force: bool, keep_disks: bool, yes: bool) -> None:
     """Delete a machine and the disks made for it.
 
     Disks that were there before it stay. Asks before, on a terminal.
@@ -123,7 +124,7 @@ def delete(session: Session, name: str, timeout: float | None, force: bool, yes:
     if not yes and not _confirmed(vm):
         session.note(f"{vm.name} was left alone")
         click.get_current_context().exit(1)
-    follow(session, vhal.begin(vm.delete, force=force, timeout_s=timeout))
+    follow(session, vhal.begin(vm.delete, force=force, keep_disks=keep_disks, timeout_s=timeout))
     if session.json:
         document([item(vm.host.name, vm.seen)])
     else:

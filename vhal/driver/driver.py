@@ -89,10 +89,15 @@ class Driver(ABC):
         """
 
     @abstractmethod
-    def delete(self, id: str, ctx: Context) -> None:
+    def delete(self, id: str, ctx: Context, keep_disks: bool = False) -> None:
         """Remove the machine and what ``create`` made for it; never what was there before it.
 
         Precondition: it isn't active.
+
+        Args:
+            id: The machine's.
+            ctx: Deadline, abort and progress.
+            keep_disks: Leave the disks too, for another machine that uses them.
         """
 
     @abstractmethod

@@ -14,7 +14,6 @@ Around every driver that users reach. It doesn't decide where a machine runs or 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from functools import wraps
@@ -33,8 +32,6 @@ from vhal.spec.state import MachineState, allowed, remedy
 if TYPE_CHECKING:
     from vhal.spec.host import HostInfo
     from vhal.spec.machine import MachineInfo, MachineSpec
-
-log = logging.getLogger("vhal.guard")
 
 T = TypeVar("T")
 
@@ -103,8 +100,11 @@ class Guard(Layer):
         self.tell(EventKind.CREATED, info)
         return info
 
-    def delete(self, id: str, ctx: Context) -> None:
-        self.change("delete", id, ctx, self.inner.delete)
+    def delete(self, id: str, ctx: Context, keep_disks: bool = False) -> None:
+        def act(id: str, ctx: Context) -> None:
+            self.inner.delete(id, ctx, keep_disks)
+
+        self.change("delete", id, ctx, act)
 
     def start(self, id: str, ctx: Context) -> None:
         self.change("start", id, ctx, self.inner.start)

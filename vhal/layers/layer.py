@@ -48,8 +48,8 @@ class Layer(Driver):
     def create(self, spec: MachineSpec, ctx: Context) -> MachineInfo:
         return self.inner.create(spec, ctx)
 
-    def delete(self, id: str, ctx: Context) -> None:
-        self.inner.delete(id, ctx)
+    def delete(self, id: str, ctx: Context, keep_disks: bool = False) -> None:
+        self.inner.delete(id, ctx, keep_disks)
 
     def start(self, id: str, ctx: Context) -> None:
         self.inner.start(id, ctx)

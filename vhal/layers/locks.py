@@ -17,6 +17,9 @@ LONG_CALLS = frozenset({"migrate", "save", "restore"})
 PATIENCE_S = 30.0
 """How long a call without a deadline waits for a short one."""
 
+SLICE_S = 0.05
+"""How soon a call that waits notices an abort, or that a long call holds the machine by now."""
+
 
 class _Entry:
     __slots__ = ("call", "lock", "users")
@@ -37,7 +40,8 @@ class _Hold:
 
     def __enter__(self) -> None:
         self._entry = entry = self._locks.enter(self._key, self._ctx)
-        self._outer, entry.call = entry.call, self._call
+        # A short call within a long one is a part of it: others don't wait for it either.
+        self._outer, entry.call = entry.call, entry.call or self._call
 
     def __exit__(self, *_: object) -> None:
         self._entry.call = self._outer
@@ -58,6 +62,7 @@ class MachineLocks:
 
         Raises:
             vhal.errors.Busy: Another call has it (when the block is entered).
+            vhal.errors.OperationAborted: While it waited.
         """
         return _Hold(self, (host_id, machine), call, ctx)
 
@@ -88,13 +93,18 @@ class MachineLocks:
                 del self._entries[key]
 
     def _wait(self, entry: _Entry, machine: str, ctx: Context) -> None:
-        other = entry.call
-        if other not in LONG_CALLS:
-            remaining = ctx.remaining_s
-            if entry.lock.acquire(timeout=PATIENCE_S if remaining is None else remaining):
+        patience = Context(PATIENCE_S) if ctx.remaining_s is None else ctx
+        while entry.call not in LONG_CALLS:
+            # In slices: another may hold it by now, and whoever waits may have changed their mind.
+            left = patience.remaining_s or 0.0
+            if entry.lock.acquire(timeout=min(left, SLICE_S)):
                 return
+            if ctx.aborted:
+                ctx.check()
+            if not left:
+                break
         raise Busy(
-            f"machine {machine.removeprefix('name:')!r} is held by {other or 'another call'}()",
+            f"machine {machine.removeprefix('name:')!r} is held by {entry.call or 'another call'}()",
             hint="wait for that operation or abort it",
             machine=machine.removeprefix("name:"),
         )

@@ -84,6 +84,7 @@ def decide(offered: MachineState, source: Sight, destination: Sight, *, claimed:
 def _where_stopped(source: Sight, destination: Sight, claimed: bool) -> Verdict:
     if source is Sight.ABSENT:
         return Verdict.LOST if destination is Sight.ABSENT else Verdict.COMMITTED
-    if destination is Sight.INACTIVE and claimed:
+    # A source that holds it in memory was started by someone else meanwhile: releasing that would kill it.
+    if destination is Sight.INACTIVE and source is Sight.INACTIVE and claimed:
         return Verdict.COMMITTED
     return Verdict.ROLL_BACK

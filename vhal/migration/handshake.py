@@ -170,8 +170,9 @@ class _Handshake:
                 )
             giver(self.source).resume(offer, Context(TIDYING_S))
         except VhalError as error:
+            why = failure or "it didn't arrive"
             raise MigrationInDoubt(
-                f"the migration of {name!r} failed ({failure}), and undoing it too: {error.message}",
+                f"the migration of {name!r} failed ({why}), and undoing it too: {error.message}",
                 hint=error.hint or "look at both hosts before acting",
                 machine=name,
                 native=error,
@@ -196,7 +197,7 @@ class _Handshake:
             raise MigrationInDoubt(
                 f"machine {offer.machine.name!r} runs on {self.destination.name}, but {self.source.name} could not be "
                 f"tidied: {error.message}",
-                hint=f"never start it on {self.source.name}; delete it there when the host can be reached",
+                hint=f"never start it on {self.source.name}; delete it there, with keep_disks, when it can be reached",
                 machine=offer.machine.name,
                 native=error,
             ) from error

@@ -128,7 +128,7 @@ class MachineInfo(Model):
     epoch: int = 0
     """Counts the hosts a machine has lived on: of two copies the one with the higher epoch is the newer."""
     spec: MachineSpec | None = None
-    """What it was made from, if vhal made it and this isn't a bulk listing."""
+    """What it was made from, if vhal made it; a bulk listing may leave it out."""
 
 
 def machine_json_schema() -> dict[str, Any]:

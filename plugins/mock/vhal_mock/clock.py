@@ -41,8 +41,12 @@ class Clock:
                     hint="give it a longer timeout_s",
                 )
         self._advance(seconds)
+        real_s = 0.0
         if self.speed is not None and seconds > 0:
-            (ctx or Context()).wait(seconds / self.speed)
+            real_s = seconds / self.speed
+            (ctx or Context()).wait(real_s)
+        if ctx is not None:
+            ctx.advance(seconds - real_s)
 
     def _advance(self, seconds: float) -> None:
         with self._lock:

@@ -103,7 +103,7 @@ class MockDriver(Driver):
             host.tell(EventKind.CREATED, machine)
             return self._info(machine)
 
-    def delete(self, id: str, ctx: Context) -> None:
+    def delete(self, id: str, ctx: Context, keep_disks: bool = False) -> None:
         with self.host.lock:
             machine = self._find(id, "delete")
             self.host.remove(machine)

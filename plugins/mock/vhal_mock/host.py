@@ -7,7 +7,6 @@ claimed is never more than there is.
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -50,6 +49,8 @@ class SimMachine:
     epoch: int = 1
     booted_at_s: float = 0.0
     """Virtual time at which its guest is up."""
+    arriving: bool = False
+    """Whether it is only a place yet, held for a machine on its way."""
     info: MachineInfo | None = field(default=None, compare=False)
     """As it was last told; made anew after a change."""
 
@@ -60,7 +61,7 @@ class SimHost:
     def __init__(self, world: World, model: HostModel) -> None:
         self.world = world
         self.model = model
-        self.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{world.name}/{model.name}"))
+        self.uuid = world.new_id()
         self.cpu_limit = int(model.cpus * model.cpu_overcommit)
         """Virtual processors that may be active."""
         self.machines: dict[str, SimMachine] = {}

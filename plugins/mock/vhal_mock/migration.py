@@ -59,7 +59,7 @@ class MockMigration:
         )
         with self._host.lock:
             held = self._host.machines.get(offer.machine.id)
-            if held is not None and held.state is MachineState.MIGRATING:
+            if held is not None and held.arriving:
                 return ticket
             answer = Answer.of(self._blockers(offer))
             if not answer:
@@ -76,6 +76,7 @@ class MockMigration:
                     memory=machine.memory,
                     epoch=machine.epoch + 1,
                     booted_at_s=machine.booted_at_s,
+                    arriving=True,
                 )
             )
         return ticket
@@ -104,6 +105,8 @@ class MockMigration:
         ):
             if last.last:
                 with self._host.lock:
+                    if machine.state not in (offer.state, MachineState.MIGRATING):
+                        raise EngineError(f"machine {offer.machine.name!r} became {machine.state} on its way")
                     self._host.turn(machine, MachineState.MIGRATING)
                 downtime = last.seconds
             clock.spend(last.seconds, ctx)
@@ -132,23 +135,24 @@ class MockMigration:
             machine = self._host.machines.get(ticket.machine_id)
             if machine is None:
                 raise NotFound(f"nothing was prepared for machine {ticket.machine_id!r}")
-            if machine.state is not ticket.state:
+            if machine.arriving:
+                machine.arriving = False
                 self._host.turn(machine, ticket.state)
-            self._host.tell(EventKind.MIGRATED_IN, machine)
+                self._host.tell(EventKind.MIGRATED_IN, machine)
             return self._driver.inspect(machine.id)
 
     def cancel(self, ticket: Ticket, ctx: Context) -> None:
         """Give up the place."""
         with self._host.lock:
             machine = self._host.machines.get(ticket.machine_id)
-            if machine is not None and machine.state in (MachineState.MIGRATING, MachineState.STOPPED):
+            if machine is not None and machine.arriving:
                 self._host.remove(machine)
 
     def release(self, offer: Offer, ctx: Context) -> None:
         """Remove it here."""
         with self._host.lock:
             machine = self._host.machines.get(offer.machine.id)
-            if machine is not None:
+            if machine is not None and machine.epoch <= offer.machine.epoch:
                 self._host.remove(machine)
                 self._host.tell(EventKind.MIGRATED_OUT, machine)
 
@@ -160,9 +164,11 @@ class MockMigration:
                 self._host.turn(machine, offer.state)
 
     def _original(self, offer: Offer) -> SimMachine:
-        source = self._peer(str(offer.payload["host"]))
-        with source.lock:
-            return source.machines[offer.machine.id]
+        # Without the source's lock: a migration the other way holds that one and waits for ours.
+        machine = self._peer(str(offer.payload["host"])).machines.get(offer.machine.id)
+        if machine is None:
+            raise NotFound(f"there is no machine {offer.machine.name!r} on host {offer.payload['host']!r}")
+        return machine
 
     def _peer(self, name: str) -> SimHost:
         return self._host.world.host(name)
@@ -186,7 +192,9 @@ class MockMigration:
                     raises=AlreadyExists,
                 )
             )
-        shortage = None if offer.state is MachineState.STOPPED else host.shortage(machine.cpus, machine.memory)
+        # A machine that runs now needs room, even if it is to be stopped for the move: it is started here again.
+        active = offer.state.active or machine.state.active
+        shortage = host.shortage(machine.cpus, machine.memory) if active else None
         if shortage:
             found.append(
                 Blocker(

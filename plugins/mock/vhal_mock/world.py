@@ -54,7 +54,7 @@ class World:
             _worlds[self.name] = self
 
     def new_id(self) -> str:
-        """Return a machine id: a uuid (version 8, RFC 9562), the same ones in the same order in each run."""
+        """Return an id for a host or machine: a uuid (version 8, RFC 9562), the same in each run."""
         number = next(self._ids)
         return f"{self._number:08x}-0000-8000-8000-{number:012x}"
 

@@ -1,0 +1,1 @@
+"""Things die in the middle: real hosts, real guests, real signals."""

@@ -1,0 +1,40 @@
+"""The demos of the README run to their end, as processes of their own, and tell what they promise."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def told(backend: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    demo = subprocess.run(
+        [sys.executable, ROOT / "docs" / "demo" / f"on_{backend}.py"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    return demo.stdout
+
+
+def test_the_mock_demo_moves_a_machine_off_the_hot_host() -> None:
+    story = told("mock")
+    assert "insufficient: host 'gamma'" in story
+    assert re.search(r"moved in \d", story)
+    assert re.search(r"beta .*web \(running\)", story)
+
+
+def test_the_libvirt_demo_moves_a_guest_that_goes_on_counting() -> None:
+    story = told("libvirt")
+    counted = re.search(r"same count, on the other host: (\d+) → (\d+)", story)
+    assert counted is not None, story
+    assert int(counted[1]) < int(counted[2])
+    assert re.search(r"downtime \d+ ms", story)
+    assert "nothing is left" in story

@@ -1,0 +1,104 @@
+"""The move of a machine that may stand still: stop, move, start, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.fakes import NativeError, raises
+from tests.unit.test_handshake import FORWARD, STEPS, Pair
+from vhal.driver import Answer, Context, MigrationPolicy, MigrationResult
+from vhal.errors import (
+    EngineError,
+    HostUnreachable,
+    InvalidState,
+    MigrationFailed,
+    MigrationInDoubt,
+    MigrationRefused,
+    OperationAborted,
+)
+from vhal.layers.locks import LOCKS
+from vhal.migration.cold import migrate_cold
+from vhal.spec import MachineInfo, MachineState
+
+S = MachineState
+COLD = MigrationPolicy(live=False)
+LOOKED = ["a.offer", "b.examine"]
+
+
+def move(pair: Pair, ctx: Context | None = None) -> tuple[MigrationResult, MachineInfo]:
+    try:
+        return migrate_cold(pair.source, pair.destination, pair.a.has["1"], COLD, ctx or Context())
+    finally:
+        assert not LOCKS._entries
+
+
+def test_stops_moves_and_starts() -> None:
+    pair = Pair()
+    phases: list[str] = []
+    result, arrived = move(pair, Context(on_progress=lambda progress: phases.append(progress.phase)))
+    assert pair.log == [*LOOKED, "a.stop", *FORWARD, "b.start"]
+    assert arrived.state is S.RUNNING
+    assert (pair.state("a"), pair.state("b")) == (None, S.RUNNING)
+    assert not result.live
+    assert result.downtime_s > 0
+    assert result.total_s >= result.downtime_s
+    assert phases == ["stop", "offer", "prepare", "transfer", "commit", "release", "start"]
+    assert [kind.value for _, kind in pair.told] == ["stopped", "migrated-out", "migrated-in", "started"]
+
+
+def test_a_no_comes_before_the_stop() -> None:
+    pair = Pair()
+    pair.b.answers["examine"] = Answer.no("full", "it is full", "make room")
+    with pytest.raises(MigrationRefused):
+        move(pair)
+    assert pair.log == LOOKED
+    assert pair.state("a") is S.RUNNING
+
+
+def test_a_guest_that_doesnt_stop_keeps_running() -> None:
+    pair = Pair()
+    pair.a.on["stop"] = raises(NativeError("no"))
+    with pytest.raises(EngineError):
+        move(pair)
+    assert pair.log == [*LOOKED, "a.stop"]
+    assert pair.state("a") is S.RUNNING
+
+
+@pytest.mark.parametrize("error", [NativeError("x"), KeyboardInterrupt(), OperationAborted("stop")])
+def test_a_move_that_fails_starts_it_again(error: BaseException) -> None:
+    pair = Pair()
+    pair.a.on["transfer"] = raises(error)
+    with pytest.raises(MigrationFailed if isinstance(error, NativeError) else type(error)):
+        move(pair)
+    assert pair.log == [*LOOKED, "a.stop", *STEPS, "b.cancel", "a.resume", "a.start"]
+    assert (pair.state("a"), pair.state("b")) == (S.RUNNING, None)
+
+
+def test_it_is_started_again_even_after_an_abort() -> None:
+    pair, ctx = Pair(), Context()
+    pair.a.on["stop.after"] = ctx.abort
+    with pytest.raises(OperationAborted):
+        move(pair, ctx)
+    assert pair.log == [*LOOKED, "a.stop", "a.start"]
+
+
+def test_it_is_not_started_when_nobody_knows() -> None:
+    pair = Pair()
+
+    def vanish() -> None:
+        pair.unseen(pair.b)
+        raise HostUnreachable("gone")
+
+    pair.a.on["transfer"] = vanish
+    with pytest.raises(MigrationInDoubt):
+        move(pair)
+    assert pair.log == [*LOOKED, "a.stop", *STEPS]
+    assert pair.state("a") is S.STOPPED
+
+
+def test_a_machine_that_stopped_meanwhile() -> None:
+    pair = Pair()
+    pair.b.on["examine"] = lambda: pair.a.put("1", S.STOPPED)
+    with pytest.raises(InvalidState):
+        move(pair)
+    assert pair.log == LOOKED
