@@ -82,9 +82,11 @@ def url_of(name: str) -> str:
 def _read(path: Path) -> tuple[dict[str, str], str | None]:
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            found = os.fstat(file.fileno())
+            if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise InvalidConfig(f"{path} can be written by others than its owner", hint=f"chmod go-w {path}")
+            if found.st_uid not in (0, os.geteuid()):
+                raise InvalidConfig(f"{path} belongs to somebody else", hint="it must be yours or root's")
             data = tomllib.load(file)
     except FileNotFoundError:
         return {}, None

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from vhal.driver.capability import ConsoleStream
 from vhal.errors import OperationTimeout
+
+
+def _plainly(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
 
 
 class Console:
     """An open console. Closes at the end of a ``with`` block.
 
     Concurrency: one thread reads, one writes; any may close.
+
+    Args:
+        stream: The backend's.
+        machine: The machine's name.
+        call: Calls the stream's methods, and translates what they raise.
     """
 
-    def __init__(self, stream: ConsoleStream, machine: str) -> None:
+    def __init__(self, stream: ConsoleStream, machine: str, call: Callable[..., Any] = _plainly) -> None:
         self._stream = stream
+        self._call = call
         self._machine = machine
         self._pending = b""
 
@@ -26,7 +38,7 @@ class Console:
         if self._pending:
             data, self._pending = self._pending, b""
             return data
-        return self._stream.read(timeout_s)
+        return bytes(self._call(self._stream.read, timeout_s))
 
     def expect(self, pattern: str | bytes, timeout_s: float = 60.0) -> re.Match[bytes]:
         """Read until ``pattern`` (a regular expression) is found; what comes after it stays to be read.
@@ -36,31 +48,29 @@ class Console:
         """
         wanted = re.compile(pattern.encode() if isinstance(pattern, str) else pattern)
         deadline = time.monotonic() + timeout_s
-        seen, self._pending = self._pending, b""
         while True:
-            match = wanted.search(seen)
+            match = wanted.search(self._pending)
             if match is not None:
-                self._pending = seen[match.end() :]
+                self._pending = self._pending[match.end() :]
                 return match
             remaining = deadline - time.monotonic()
-            data = self._stream.read(remaining) if remaining > 0 else b""
+            data = self._call(self._stream.read, remaining) if remaining > 0 else b""
             if not data:
-                self._pending = seen
                 raise OperationTimeout(
                     f"the console of {self._machine!r} didn't show {wanted.pattern.decode(errors='replace')!r} "
                     f"within {timeout_s:g} s",
-                    hint=f"the last it wrote: {seen[-80:].decode(errors='replace')!r}",
+                    hint=f"the last it wrote: {self._pending[-80:].decode(errors='replace')!r}",
                     machine=self._machine,
                 )
-            seen += data
+            self._pending += data
 
     def write(self, data: bytes | str) -> None:
         """Send ``data`` to the guest."""
-        self._stream.write(data.encode() if isinstance(data, str) else data)
+        self._call(self._stream.write, data.encode() if isinstance(data, str) else data)
 
     def close(self) -> None:
         """End it; a read that waits returns ``b""``. Idempotent."""
-        self._stream.close()
+        self._call(self._stream.close)
 
     def __enter__(self) -> Console:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from vhal.driver.capability import EVENTS
 from vhal.driver.driver import Driver
@@ -33,6 +34,7 @@ class Host:
     def __init__(self, guard: Guard, url: str) -> None:
         self._guard = guard
         self._open = True
+        self._streams: WeakSet[EventStream] = WeakSet()
         self.url = url
         """What it was opened with, as parsed."""
 
@@ -77,7 +79,7 @@ class Host:
         if labels:
             wanted = labels.items()
             found = [info for info in found if wanted <= info.labels.items()]
-        return [Machine(self, guard, info) for info in found]
+        return [Machine(self, info) for info in found]
 
     def machine(self, ref: str) -> Machine:
         """Return one machine, by name or id.
@@ -86,7 +88,7 @@ class Host:
             vhal.errors.NotFound: There is none.
         """
         guard = self.guard
-        return Machine(self, guard, guard.inspect(ref))
+        return Machine(self, guard.inspect(ref))
 
     def create(self, spec: MachineSpec, *, timeout_s: float | None = None) -> Machine:
         """Make a machine, stopped. All or nothing: after an error nothing of it is left.
@@ -101,7 +103,7 @@ class Host:
         """
         guard = self.guard
         with calling(timeout_s) as ctx:
-            return Machine(self, guard, guard.create(spec, ctx))
+            return Machine(self, guard.create(spec, ctx))
 
     def can(self, capability: Capability[Any], subject: MachineInfo | MachineSpec | None = None) -> Answer:
         """Return whether something can be done here, or to a machine; with ``CREATE``, whether a spec can be made."""
@@ -111,12 +113,16 @@ class Host:
         """Return the events of the host's machines, from now on. Use it in a ``with`` block."""
         from vhal.watch import EventStream
 
-        return EventStream(self.guard.require(EVENTS).subscribe)
+        stream = EventStream(self.guard.require(EVENTS).subscribe)
+        self._streams.add(stream)
+        return stream
 
     def close(self) -> None:
-        """Let go of the engine. Machines keep running. Idempotent."""
+        """Let go of the engine, and end the event streams. Machines keep running. Idempotent."""
         if self._open:
             self._open = False
+            for stream in list(self._streams):
+                stream.close()
             self._guard.close()
 
     def __enter__(self) -> Host:

@@ -39,10 +39,13 @@ class Machine:
     ``AccessDenied``, ``EngineError``; the changing ones also ``InvalidState``, ``Busy``, ``OperationAborted``.
     """
 
-    def __init__(self, host: Host, guard: Guard, info: MachineInfo) -> None:
+    def __init__(self, host: Host, info: MachineInfo) -> None:
         self._host = host
-        self._guard = guard
         self._seen = info
+
+    @property
+    def _guard(self) -> Guard:
+        return self._host.guard
 
     @property
     def host(self) -> Host:
@@ -183,10 +186,10 @@ class Machine:
         """
         from vhal.console import Console
 
-        info = self.info()
+        guard, info = self._guard, self.info()
         if not allowed("console", info.state):
-            raise self._guard.wrong_state("console", info)
-        return Console(self._guard.require(CONSOLE, info).console(self.id), self.name)
+            raise guard.wrong_state("console", info)
+        return Console(guard.require(CONSOLE, info).console(self.id), self.name, guard.translating)
 
     def migrate(
         self, destination: Host, policy: MigrationPolicy | None = None, *, timeout_s: float | None = None
@@ -218,7 +221,7 @@ class Machine:
         with calling(timeout_s) as ctx:
             move = migrate if policy.live or info.state is not MachineState.RUNNING else migrate_cold
             result, arrived = move(self._guard, target, info, policy, ctx)
-        self._host, self._guard, self._seen = destination, target, arrived
+        self._host, self._seen = destination, arrived
         return result
 
     def preflight(self, destination: Host, policy: MigrationPolicy | None = None) -> Answer:
@@ -229,4 +232,4 @@ class Machine:
         return preflight(self._guard, destination.guard, self.info(), policy or MigrationPolicy())[0]
 
     def __repr__(self) -> str:
-        return f"<Machine {self.name!r} on {self._guard.name}>"
+        return f"<Machine {self.name!r} on {self._host.name}>"

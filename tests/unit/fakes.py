@@ -61,6 +61,7 @@ class FakeDriver(Driver):
         self.calls: list[str] = [] if log is None else log
         self.on: dict[str, Act] = {}
         self.peer: FakeDriver | None = None
+        self.kept_disks = False
         self.answers: dict[str, Answer] = {}
         self.translations: dict[type[Exception], Callable[[Exception], VhalError]] = {}
 
@@ -112,6 +113,7 @@ class FakeDriver(Driver):
         return self.has[id]
 
     def delete(self, id: str, ctx: Context, keep_disks: bool = False) -> None:
+        self.kept_disks = keep_disks
         self.turn("delete", id, None)
 
     def start(self, id: str, ctx: Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,18 @@ class TestBadFiles:
         (home / "user/vhal/hosts.toml").mkdir(parents=True, mode=0o755)
         with pytest.raises(InvalidConfig):
             config.hosts()
+
+
+def test_a_file_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "hosts.toml"
+    path.write_text('[hosts.a]\nurl = "mock:///a"\n')
+    path.chmod(0o600)
+    monkeypatch.setenv("VHAL_CONFIG", str(path))
+    assert config.hosts() == {"a": "mock:///a"}
+    somebody = 12345
+    if os.geteuid() == 0:
+        os.chown(path, somebody, -1)
+    else:
+        monkeypatch.setattr("os.geteuid", lambda: somebody)
+    with pytest.raises(InvalidConfig, match="belongs to somebody else"):
+        config.hosts()

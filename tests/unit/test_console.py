@@ -68,3 +68,26 @@ def test_write_takes_text_and_bytes() -> None:
         console.write(b"\x00")
     assert script.written == "ä\n".encode() + b"\x00"
     assert script.closed == 1
+
+
+def test_what_was_read_before_an_error_is_kept() -> None:
+    class Failing:
+        def __init__(self) -> None:
+            self.parts: list[bytes | Exception] = [b"half", OSError("gone"), b" way"]
+
+        def read(self, timeout_s: float | None = None) -> bytes:
+            part = self.parts.pop(0)
+            if isinstance(part, Exception):
+                raise part
+            return part
+
+        def write(self, data: bytes) -> None:
+            raise AssertionError("nobody writes")
+
+        def close(self) -> None:
+            self.parts.clear()
+
+    console = Console(Failing(), "web")
+    with pytest.raises(OSError, match="gone"):
+        console.expect("half way")
+    assert console.expect("half way")[0] == b"half way"

@@ -193,3 +193,16 @@ class TestClosing:
         with pytest.raises(VhalError), vhal.connect(driver) as host:
             host.machines()
         assert driver.calls[-1] == "here.close"
+
+
+def test_a_closed_host_ends_its_machines_and_streams() -> None:
+    host = vhal.connect("mock:///a")
+    vm = host.create(vhal.MachineSpec(name="web"))
+    stream = host.events()
+    host.close()
+    assert list(stream) == []
+    for call in (vm.info, vm.start, vm.delete, host.events):
+        with pytest.raises(InvalidState, match="is closed") as caught:
+            call()
+        assert caught.value.hint == "connect() again"
+    assert repr(vm) == "<Machine 'web' on mock:///a>"

@@ -189,3 +189,8 @@ class TestHostile:
             parse_spec(json.dumps(document), "json")
         with suppress(InvalidSpec):
             parse_spec(yaml.safe_dump(document), "yaml")
+
+
+def test_a_json_key_given_twice_is_refused() -> None:
+    with pytest.raises(InvalidSpec, match="'memory' is given twice"):
+        parse_spec('{"name": "web", "memory": "1GiB", "memory": "2GiB"}', "json")

@@ -93,6 +93,14 @@ class TestStopAndDelete:
         vm.delete(force=True)
         assert vm.host.machines() == []
 
+    @pytest.mark.parametrize("keep", [True, False])
+    def test_delete_says_whether_disks_stay(self, keep: bool) -> None:
+        driver = FakeDriver("x", S.RUNNING)
+        with vhal.connect(driver) as host:
+            host.machine("1").delete(force=True, keep_disks=keep)
+        assert driver.kept_disks is keep
+        assert driver.calls == ["x.stop", "x.delete", "x.close"]
+
 
 class TestWait:
     def test_ready(self, vm: vhal.Machine) -> None:

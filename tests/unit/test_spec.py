@@ -468,3 +468,11 @@ def test_trusted_is_what_the_constructor_makes() -> None:
     assert hash(made) == hash(checked)
     with pytest.raises(ValueError, match="frozen"):
         made.name = "db"
+
+
+def test_user_data_is_left_out_of_json_and_never_read_back_as_a_mask() -> None:
+    spec = MachineSpec(name="web", init=Init(user_data="#cloud-config"))
+    again = MachineSpec.model_validate_json(spec.model_dump_json())
+    assert again == spec.without_secrets()
+    assert again.init is not None
+    assert again.init.user_data is None

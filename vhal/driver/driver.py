@@ -117,6 +117,9 @@ class Driver(ABC):
         """Return whether ``capability`` can be used: here; or, given a subject, for that machine now.
 
         Has no effect. For ``CREATE`` the subject is the spec, and a yes means that ``create`` would succeed now.
+
+        Raises:
+            vhal.errors.InvalidSpec: The spec's options aren't what the backend's model says: that is no "no".
         """
 
     @abstractmethod

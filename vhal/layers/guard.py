@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from vhal.driver.answer import YES, Answer, Level
 from vhal.driver.capability import CREATE, EVENTS, PAUSE, REBOOT, SAVE, Capability
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from vhal.spec.machine import MachineInfo, MachineSpec
 
 T = TypeVar("T")
+
+_SERIAL: WeakKeyDictionary[Driver, threading.RLock] = WeakKeyDictionary()
+"""The lock of each driver that lets one call in at a time; two connections may share the driver."""
 
 _TOLD = {
     "start": EventKind.STARTED,
@@ -58,7 +62,7 @@ class Guard(Layer):
     def __init__(self, inner: Driver, name: str) -> None:
         super().__init__(inner)
         self.name = name
-        self._serial = None if inner.concurrent else threading.RLock()
+        self._serial = None if inner.concurrent else _SERIAL.setdefault(inner, threading.RLock())
         self._listeners: list[Callable[[Event], None]] = []
         self._native_events = inner.provides(EVENTS)
 
@@ -172,13 +176,17 @@ class Guard(Layer):
 
     # errors
 
-    def call(self, function: Callable[..., T], *args: Any) -> T:
+    def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Call the driver; whatever it raises comes out as one of ours, with the place filled in."""
+        if self._serial is None:
+            return self.translating(function, *args, **kwargs)
+        with self._serial:
+            return self.translating(function, *args, **kwargs)
+
+    def translating(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """As :meth:`call`, for what waits: it doesn't keep others out of a driver that lets one in at a time."""
         try:
-            if self._serial is None:
-                return function(*args)
-            with self._serial:
-                return function(*args)
+            return function(*args, **kwargs)
         except VhalError as error:
             error.backend = error.backend or self.backend
             error.host = error.host or self.name
@@ -187,7 +195,10 @@ class Guard(Layer):
             raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> VhalError:
-        ours = self.inner.translate(error)
+        try:
+            ours = self.inner.translate(error)
+        except Exception:  # noqa: BLE001 - what it was asked about is the better explanation
+            ours = None
         if ours is None:
             ours = EngineError(
                 f"backend {self.backend!r} failed: {type(error).__name__}: {error}",
@@ -199,6 +210,7 @@ class Guard(Layer):
         return ours
 
     def wrong_state(self, call: str, info: MachineInfo, native: BaseException | None = None) -> InvalidState:
+        """Return the error for a ``call`` that may not begin in the machine's state."""
         return InvalidState(
             f"can't {call} machine {info.name!r}: it is {info.state}",
             hint=remedy(call, info.state),
@@ -283,8 +295,8 @@ class _Translating:
         method = getattr(self._inner, name)
 
         @wraps(method)
-        def call(*args: Any) -> Any:
-            return self._guard.call(method, *args)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._guard.call(method, *args, **kwargs)
 
         return call
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from vhal.driver.context import Context, Progress
 from vhal.driver.driver import StopMode
 from vhal.driver.migration import MigrationPolicy, MigrationResult
-from vhal.errors import MigrationInDoubt
+from vhal.errors import MigrationFailed, MigrationInDoubt, VhalError
 from vhal.layers.guard import Guard
 from vhal.layers.locks import LOCKS
 from vhal.migration.handshake import TIDYING_S, migrate
@@ -40,8 +40,16 @@ def migrate_cold(
             result, arrived = migrate(source, destination, machine, policy, ctx)
         except MigrationInDoubt:
             raise  # a second copy must not start
-        except BaseException:
-            source.start(machine.id, Context(TIDYING_S))
+        except BaseException as failure:
+            try:
+                source.start(machine.id, Context(TIDYING_S))
+            except VhalError as error:
+                raise MigrationFailed(
+                    f"machine {machine.name!r} could not be moved ({failure}), nor be started again: {error.message}",
+                    hint=f"it is stopped on {source.name}; start it there",
+                    machine=machine.name,
+                    native=error,
+                ) from failure
             raise
         ctx.report(Progress("start"))
         destination.start(arrived.id, Context(TIDYING_S))

@@ -83,7 +83,11 @@ class _Handshake:
         if not answer or offer is None:
             raise refusal(machine, answer, self.source.name, self.destination.name)
         self._phase("prepare")
-        ticket = giver(self.destination).prepare(offer, self.policy, self.ctx)
+        try:
+            ticket = giver(self.destination).prepare(offer, self.policy, self.ctx)
+        except VhalError as error:
+            # All or nothing, as the contract has it: there is no ticket, so there is nothing to cancel.
+            raise self._undone(offer, error) from error
         prepared = self.source.clock_s()
         claimed, failure = Transfer(), None
         try:
@@ -101,6 +105,8 @@ class _Handshake:
         live = offer.state is MachineState.RUNNING
         setup = claimed.setup_s or 0.0
         elapsed = claimed.elapsed_s if claimed.elapsed_s is not None else sent - prepared
+        if failure is not None and not isinstance(failure, Exception):
+            raise failure  # it arrived all the same, but whoever interrupted it wants the end
         result = MigrationResult(
             machine=machine.name,
             source=self.source.name,
@@ -177,18 +183,24 @@ class _Handshake:
                 machine=name,
                 native=error,
             ) from failure
-        if isinstance(failure, (OperationAborted, OperationTimeout)) or not isinstance(failure, Exception | None):
-            raise failure
-        reason = failure.message if isinstance(failure, VhalError) else (failure or "the machine didn't arrive")
-        raise MigrationFailed(
-            f"machine {name!r} could not be moved to {self.destination.name}: {reason}",
-            hint=(failure.hint if isinstance(failure, VhalError) else None)
-            or f"it goes on, on {self.source.name}; the destination has nothing of it",
-            machine=name,
+        raise self._undone(offer, failure) from failure
+
+    def _undone(self, offer: Offer, failure: BaseException | None) -> BaseException:
+        """Return what to raise when the source has the machine as it was."""
+        if isinstance(failure, (OperationAborted, OperationTimeout)):
+            return failure
+        if failure is not None and not isinstance(failure, Exception):
+            return failure
+        ours = failure if isinstance(failure, VhalError) else None
+        reason = ours.message if ours else failure or "it didn't arrive"
+        return MigrationFailed(
+            f"machine {offer.machine.name!r} could not be moved to {self.destination.name}: {reason}",
+            hint=(ours and ours.hint) or f"it goes on, on {self.source.name}; the destination has nothing of it",
+            machine=offer.machine.name,
             host=self.source.name,
             backend=self.source.backend,
-            native=failure.native if isinstance(failure, VhalError) and failure.native else failure,
-        ) from failure
+            native=(ours and ours.native) or failure,
+        )
 
     def _release(self, offer: Offer) -> None:
         try:

@@ -193,7 +193,7 @@ class _OpenUnion:
             "type": "object",
             "required": ["kind"],
             "properties": {"kind": {"type": "string"}},
-            "anyOf": [cls.model_json_schema() for cls in kinds] or [{}],
+            "anyOf": [handler(cls.__pydantic_core_schema__) for cls in kinds] or [{}],
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_serializer
 
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.model import Model
@@ -32,6 +32,11 @@ class Init(Model):
     meta_data: FrozenDict[str, Any] = FrozenDict()
     network_config: FrozenDict[str, Any] | None = None
     ssh_keys: tuple[SshKey, ...] = ()
+
+    @field_serializer("user_data", when_used="json")
+    def _kept_back(self, user_data: SecretStr | None) -> None:
+        # Not the mask that pydantic writes: read back, that would be the user-data of a new machine.
+        return None
 
     if TYPE_CHECKING:
 

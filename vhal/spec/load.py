@@ -74,7 +74,7 @@ def _parse(text: str, format: Format, source: str) -> Any:
         if format == "toml":
             return tomllib.loads(text)
         if format == "json":
-            return json.loads(text)
+            return json.loads(text, object_pairs_hook=_once)
     except ValueError as error:  # besides the formats' own: a number of thousands of digits
         raise InvalidSpec(f"{source}: not well-formed {format.upper()}: {error}") from None
     except RecursionError:
@@ -114,3 +114,12 @@ def _refuse_bombs(data: Any, source: str) -> None:
         if count > _MOST:
             raise InvalidSpec(f"{source}: more than {_MOST:,} values, which no spec has")
     raise InvalidSpec(f"{source}: nested deeper than any spec is")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"{twice!r} is given twice")
+    return table

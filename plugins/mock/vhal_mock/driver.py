@@ -13,7 +13,14 @@ from vhal.driver.answer import YES, Answer, Level
 from vhal.driver.capability import CREATE, MIGRATION, Capability
 from vhal.driver.driver import Driver, StopMode
 from vhal.driver.event import Event, EventKind
-from vhal.errors import AlreadyExists, InsufficientResources, InvalidState, NotFound, OperationTimeout, VhalError
+from vhal.errors import (
+    AlreadyExists,
+    InsufficientResources,
+    InvalidState,
+    NotFound,
+    OperationTimeout,
+    VhalError,
+)
 from vhal.spec.state import TRANSITIONS, MachineState, allowed, remedy
 from vhal_mock.console import MockConsole
 from vhal_mock.host import SimHost, SimMachine
