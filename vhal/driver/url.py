@@ -72,11 +72,16 @@ class HostUrl:
                 hint="let the engine's own client configuration hold it",
             )
         if user is not None and not _USER.fullmatch(user):
-            raise InvalidUrl(f"{user!r} is no user name")
+            raise InvalidUrl(
+                f"{user!r} is no user name", hint="letters, digits, '_', '.', '-'; not first a digit or '-'"
+            )
         if host is not None and not _HOST.fullmatch(host):
-            raise InvalidUrl(f"{host!r} is no host name or address")
+            raise InvalidUrl(
+                f"{host!r} is no host name or address",
+                hint="write a DNS name, an IPv4 address, or an IPv6 address in brackets",
+            )
         if port is not None and (host is None or not port or not 0 < int(port) < 65536):
-            raise InvalidUrl(f"{port!r} is no port of a host")
+            raise InvalidUrl(f"{port!r} is no port of a host", hint="write HOST:PORT, with 1 to 65535")
         return cls(
             backend=match["backend"],
             transport=match["transport"],
@@ -115,7 +120,9 @@ class HostUrl:
                 backend=self.backend,
             )
         if self.user is not None and not allowed.user:
-            raise InvalidUrl(f"{self.scheme} takes no user name", backend=self.backend)
+            raise InvalidUrl(
+                f"{self.scheme} takes no user name", hint="leave out what is before the '@'", backend=self.backend
+            )
         if not path.fullmatch(self.path):
             raise InvalidUrl(
                 f"{self.path!r} is no path of {self.scheme}", hint=f"it must match {path.pattern}", backend=self.backend
@@ -149,11 +156,13 @@ class HostUrl:
 
 def _decoded(text: str) -> str:
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
-        raise InvalidUrl(f"{text!r} holds a '%' that encodes nothing")
+        raise InvalidUrl(f"{text!r} holds a '%' that encodes nothing", hint="write a '%' as %25")
     # Not urllib's: importing it takes longer than all else that an address needs.
     plain = re.sub("%(..)", lambda code: chr(int(code[1], 16)), text) if "%" in text else text
     if re.search(r"[^\x20-\x7e]", plain):
-        raise InvalidUrl("a connection URL holds printable ASCII characters only, encoded or not")
+        raise InvalidUrl(
+            "a connection URL holds printable ASCII characters only, encoded or not", hint="leave the others out"
+        )
     return plain
 
 
@@ -167,9 +176,9 @@ def _parameters(query: str | None) -> dict[str, str]:
     for part in (query or "").split("&") if query else []:
         key, equals, value = part.partition("=")
         if not equals or not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", key):
-            raise InvalidUrl(f"{_shown(part)!r} is no key=value")
+            raise InvalidUrl(f"{_shown(part)!r} is no key=value", hint="write ?key=value&key=value")
         if key in found:
-            raise InvalidUrl(f"parameter {key!r} is given twice")
+            raise InvalidUrl(f"parameter {key!r} is given twice", hint="give it once")
         found[key] = _decoded(value)
     return found
 

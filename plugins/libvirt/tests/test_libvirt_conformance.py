@@ -1,0 +1,33 @@
+"""vhal's own suite, on libvirt's test driver and on real hosts."""
+
+from __future__ import annotations
+
+import pytest
+from vhal_libvirt import LibvirtDriver
+
+from tests.testbed import CounterGuest, Lab, kernel_cmdline
+from vhal.driver import HostUrl
+from vhal.spec import BootKernel, MachineSpec
+from vhal.testing import BackendSuite, Harness
+
+
+class TestSimulated(BackendSuite):
+    harness = Harness(
+        open=lambda: LibvirtDriver.open(HostUrl.parse("libvirt+test:///default")),
+        spec=lambda name: MachineSpec(name=name, memory="32MiB"),
+        has_agent=False,
+    )
+
+
+class TestReal(BackendSuite):
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _harness(cls, lab: Lab, counter_guest: CounterGuest) -> None:
+
+        boot = BootKernel(kernel=str(counter_guest.kernel), initrd=str(counter_guest.initrd), cmdline=kernel_cmdline())
+        cls.harness = Harness(
+            open=lambda: LibvirtDriver.open(HostUrl.parse(lab.hosts[0].url)),
+            peer=lambda: LibvirtDriver.open(HostUrl.parse(lab.hosts[1].url)),
+            spec=lambda name: MachineSpec(name=name, memory="128MiB", boot=boot),
+            patience_s=120.0,
+        )

@@ -1,0 +1,104 @@
+"""Daemons that die, and what the driver makes of it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import libvirt
+import pytest
+from vhal_libvirt import LibvirtDriver
+from vhal_libvirt.doctor import findings
+
+from tests.testbed import wait_until
+from vhal.driver import MIGRATION, Context, MigrationPolicy, StopMode
+from vhal.errors import HostUnreachable
+from vhal.spec import MachineSpec, MachineState
+
+if TYPE_CHECKING:
+    # The fixture's class is in conftest.py, which pytest loads but nobody can import.
+    World = Any
+
+
+def unreachable(driver: LibvirtDriver, call: Callable[[], object]) -> bool:
+    """Return whether a call fails since the host can't be reached."""
+    with pytest.raises((HostUnreachable, libvirt.libvirtError)) as caught:
+        call()
+    error = caught.value
+    return isinstance(error if isinstance(error, HostUnreachable) else driver.translate(error), HostUnreachable)
+
+
+def test_a_dead_daemon_and_its_return(
+    world: World, events_of: Callable[[LibvirtDriver], list[tuple[str, str]]]
+) -> None:
+    host = world.lab.hosts[0]
+    seen = events_of(world.a)
+    machine = world.running()
+    host.signal_daemon(signal.SIGKILL)
+    assert unreachable(world.a, world.a.machines)
+    assert unreachable(world.a, world.a.describe)
+    host.start_daemon()
+    assert world.a.inspect(machine.id).state is MachineState.RUNNING
+    assert [info.id for info in world.a.machines()] == [machine.id]
+    seen.clear()
+    world.a.stop(machine.id, StopMode.FORCED, Context())
+    wait_until(lambda: ("stopped", machine.name) in seen, deadline=20, what="an event over the new connection")
+    world.a.delete(machine.id, Context())
+
+
+def test_a_call_in_flight(world: World) -> None:
+    machine = world.a.create(MachineSpec(name="deaf", memory="32MiB"), Context())
+    world.a.start(machine.id, Context())
+    failed: list[bool] = []
+    ctx = Context(120)
+
+    def stop() -> None:
+        failed.append(unreachable(world.a, lambda: world.a.stop(machine.id, StopMode.GRACEFUL, ctx)))
+
+    waiting = threading.Thread(target=stop)
+    waiting.start()
+    world.lab.hosts[0].signal_daemon(signal.SIGKILL)
+    waiting.join(60)
+    world.lab.hosts[0].start_daemon()
+    assert failed == [True]
+    assert world.a.inspect(machine.id).state is MachineState.RUNNING
+
+
+@pytest.mark.parametrize("route", ["peer-to-peer", "managed"])
+@pytest.mark.parametrize("victim", [0, 1], ids=["source", "destination"])
+def test_a_daemon_that_dies_while_memory_moves(world: World, route: str, victim: int) -> None:
+    machine = world.running()
+    chosen = MigrationPolicy(route=route, bandwidth="8MiB")
+    giving, taking = world.a.provides(MIGRATION), world.b.provides(MIGRATION)
+    offer = giving.offer(machine.id, chosen)
+    ticket = taking.prepare(offer, chosen, Context())
+    host = world.lab.hosts[victim]
+    killed: list[bool] = []
+
+    def kill(progress: Any) -> None:
+        if progress.done and not killed:
+            killed.append(True)
+            host.signal_daemon(signal.SIGKILL)
+
+    with pytest.raises(Exception, match=r"."):
+        giving.transfer(offer, ticket, chosen, Context(120, on_progress=kill))
+    assert killed
+    host.start_daemon()
+    taking.cancel(ticket, Context())
+    giving.resume(offer, Context())
+    assert world.a.inspect(machine.id).state is MachineState.RUNNING
+    wait_until(lambda: not world.b.machines(), deadline=20, what="the destination to be empty")
+    console = world.console(world.a, machine.id)
+    console.listen_for(1)
+    console.close()
+    assert not list(world.lab.hosts[1].folder.glob("vhal-*.sock"))
+    world.move(world.a, world.b, machine.id)
+
+
+def test_the_doctor_never_faints() -> None:
+    found = findings()
+    assert found
+    assert all(finding.ok or finding.remedy for finding in found)
+    assert [finding for finding in found if finding.subject == "libvirt-python" and finding.ok]

@@ -1,0 +1,75 @@
+"""Making a machine, all or nothing, and removing it with what was made for it."""
+
+from __future__ import annotations
+
+import uuid
+
+import libvirt
+
+from vhal.driver import Answer, Context
+from vhal.errors import EngineError
+from vhal.spec import MachineSpec
+from vhal_libvirt import requirements, storage
+from vhal_libvirt.domain_xml import Blueprint, domain_xml
+from vhal_libvirt.host_facts import Facts
+from vhal_libvirt.inventory import read_record
+from vhal_libvirt.metadata import record_of
+
+
+def create(conn: libvirt.virConnect, facts: Facts, spec: MachineSpec, ctx: Context) -> libvirt.virDomain:
+    """Return the new machine, stopped. After an error nothing of it is left."""
+    found = requirements.examine(conn, facts, spec)
+    if found.blockers:
+        raise Answer.of(found.blockers).error(backend="libvirt", machine=spec.name)
+    made: list[str] = []
+    try:
+        sources = dict(found.files)
+        for place, volume in storage.volumes_of(spec).items():
+            ctx.check()
+            sources[place] = storage.make(conn, volume)
+            made.append(sources[place].path)
+        blueprint = Blueprint(
+            id=str(uuid.uuid4()),
+            domain_type=found.domain_type,
+            arch=found.arch,
+            machine=found.machine,
+            disks=tuple(sources[place] for place in range(len(spec.disks))),
+            record=record_of(spec, tuple(made)),
+        )
+        ctx.check()
+        return conn.defineXMLFlags(domain_xml(spec, blueprint), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    except BaseException:
+        storage.remove_all(conn, made)
+        raise
+
+
+def delete(conn: libvirt.virConnect, dom: libvirt.virDomain, *, simulated: bool, keep_disks: bool) -> None:
+    """Remove a machine that isn't active, and, unless they are to be kept, the volumes that were made for it.
+
+    Raises:
+        vhal.errors.EngineError: The machine is gone, but a volume of it couldn't be removed.
+    """
+    record = read_record(dom)
+    name = dom.name()
+    flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    if not simulated:
+        # The variables of a machine that somebody else made may be somebody else's file.
+        flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM if record.managed else libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+        flags |= libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    dom.undefineFlags(flags)
+    left: list[str] = []
+    failure: libvirt.libvirtError | None = None
+    for path in () if keep_disks else record.volumes:
+        try:
+            storage.remove(conn, path)
+        except libvirt.libvirtError as error:
+            left.append(path)
+            failure = error
+    if left:
+        raise EngineError(
+            f"the machine {name!r} is deleted, but {', '.join(left)} couldn't be removed",
+            hint="remove it by hand",
+            backend="libvirt",
+            machine=name,
+            native=failure,
+        )

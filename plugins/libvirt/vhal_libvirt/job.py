@@ -1,0 +1,130 @@
+"""A libvirt call that takes as long as there is memory to move, with progress, an abort and a deadline.
+
+libvirt blocks the calling thread until such a job has ended, so it gets a thread of its own, and the caller's thread
+watches. What the job does is the business of :mod:`vhal_libvirt.saving` and :mod:`vhal_libvirt.migration`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import libvirt
+
+from vhal.driver import Context, Progress
+from vhal.errors import OperationAborted, OperationTimeout
+
+POLL_S = 0.1
+"""How often the job is asked how far it has come. Its end is noticed at once."""
+
+_NONE = libvirt.VIR_DOMAIN_JOB_NONE
+
+
+class Job:
+    """One blocking call about one machine.
+
+    Args:
+        dom: The machine.
+        call: Blocks until the job has ended; raises if it failed.
+        phase: What to call it in reports.
+    """
+
+    def __init__(self, dom: libvirt.virDomain, call: Callable[[], object], phase: str) -> None:
+        self._dom = dom
+        self._call = call
+        self._phase = phase
+        self._wake = threading.Event()
+        self._done = threading.Event()
+        self._error: BaseException | None = None
+        self.begun = False
+        """Whether data were seen to move."""
+        self.final = False
+        """Set when there is no way back any more: from then on an abort or a deadline doesn't stop it."""
+
+    def run(self, ctx: Context, tick: Callable[[], None] | None = None) -> None:
+        """Run the job to its end; ``tick`` is called in this thread whenever it is looked at.
+
+        A job that ended well although it was to be stopped has ended well.
+
+        Raises:
+            vhal.errors.OperationAborted: It was stopped on request; libvirt has undone it.
+            vhal.errors.OperationTimeout: It was stopped at the deadline; libvirt has undone it.
+            libvirt.libvirtError: It failed by itself.
+        """
+        ctx.check()
+        worker = threading.Thread(target=self._work, name=f"vhal-libvirt-{self._phase}", daemon=True)
+        worker.start()
+        try:
+            with ctx.on_abort(self._wake.set):
+                stopped = self._watch(ctx, tick)
+        except BaseException:
+            self._stop()
+            raise
+        if self._error is None:
+            return
+        if stopped is not None:
+            raise stopped from self._error
+        raise self._error
+
+    def wake(self) -> None:
+        """Look at the job now."""
+        self._wake.set()
+
+    def _work(self) -> None:
+        try:
+            self._call()
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+            self._error = error
+        self._done.set()
+        self._wake.set()
+
+    def _watch(self, ctx: Context, tick: Callable[[], None] | None) -> OperationAborted | OperationTimeout | None:
+        while not self._done.is_set():
+            self._wake.wait(POLL_S)
+            self._wake.clear()
+            if self._done.is_set():
+                break
+            if not self.final:
+                try:
+                    ctx.check()
+                except (OperationAborted, OperationTimeout) as reason:
+                    self._stop()
+                    return reason
+            self._report(ctx)
+            if tick is not None:
+                tick()
+        return None
+
+    def _stop(self) -> None:
+        # Before the job has begun there is nothing to abort and libvirt says so; therefore again and again.
+        while not self._done.is_set():
+            with contextlib.suppress(libvirt.libvirtError):
+                self._dom.abortJob()
+            self._done.wait(POLL_S)
+
+    def _report(self, ctx: Context) -> None:
+        try:
+            stats = self._dom.jobStats()
+        except libvirt.libvirtError:
+            return  # the job has just ended, or the line is down; the call itself will say
+        progress = progress_of(self._phase, stats)
+        if progress is not None and not self._done.is_set():
+            self.begun = self.begun or bool(progress.done)
+            ctx.report(progress)
+
+
+def progress_of(phase: str, stats: dict[str, Any]) -> Progress | None:
+    """Return libvirt's statistics of a job as progress, or None if none runs or nothing is known yet."""
+    if stats.get("type", _NONE) == _NONE or not stats.get(libvirt.VIR_DOMAIN_JOB_DATA_TOTAL):
+        return None
+    done = stats.get(libvirt.VIR_DOMAIN_JOB_DATA_PROCESSED)
+    remaining = stats.get(libvirt.VIR_DOMAIN_JOB_DATA_REMAINING)
+    return Progress(
+        phase,
+        done=done,
+        total=None if done is None or remaining is None else done + remaining,
+        rate=stats.get(libvirt.VIR_DOMAIN_JOB_MEMORY_BPS),
+        iteration=stats.get(libvirt.VIR_DOMAIN_JOB_MEMORY_ITERATION),
+    )

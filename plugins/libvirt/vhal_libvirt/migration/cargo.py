@@ -1,0 +1,160 @@
+"""What an offer and a ticket carry that only libvirt understands. Plain data, without secrets: journals keep it.
+
+The machine's document isn't among it, since it may hold a console's password; the source reads it when it sends.
+"""
+
+from __future__ import annotations
+
+import libvirt
+from lxml import etree
+
+from vhal.driver import Offer, Ticket
+from vhal.errors import InvalidState
+from vhal.spec import Disk, MachineInfo, MachineState, Model
+from vhal_libvirt import metadata
+from vhal_libvirt.document import attribute, dump, parse
+
+MOVABLE = (MachineState.RUNNING, MachineState.PAUSED, MachineState.STOPPED)
+SAFE_CACHES = ("none", "directsync")
+"""Cache modes that leave no bytes of a disk in the source's memory."""
+
+
+class DiskCargo(Model):
+    """One disk of the machine."""
+
+    path: str
+    cache: str
+    read_only: bool
+    shared: bool | None
+    """What its spec says; None if no spec tells."""
+
+    @property
+    def safe(self) -> bool:
+        """Whether it is declared reachable from both hosts and has all its bytes there."""
+        return self.read_only or (self.shared is True and self.cache in SAFE_CACHES)
+
+
+class Cargo(Model):
+    """What moves."""
+
+    domain_type: str
+    arch: str
+    machine: str
+    cpu: str | None
+    """The processor that the destination must offer, as libvirt writes it."""
+    hypervisor: int
+    """Version of the source's QEMU, as libvirt counts it."""
+    disks: tuple[DiskCargo, ...]
+    boot_files: tuple[str, ...]
+    networks: tuple[str, ...]
+    bridges: tuple[str, ...]
+    local: bool
+    """Whether the source is reached over a socket of this machine."""
+    persistent: bool
+    epoch: int
+
+    @classmethod
+    def of(cls, offer: Offer) -> Cargo:
+        """Return an offer's cargo."""
+        return cls(**offer.payload)
+
+    @property
+    def safe(self) -> bool:
+        """Whether every disk may be opened by the destination while the source still has it open."""
+        return all(disk.safe for disk in self.disks)
+
+
+class Place(Model):
+    """Where it moves to."""
+
+    url: str
+    """The destination's URL, as this process reaches it."""
+    host: str
+    """The destination's own name."""
+    socket: str | None
+    """Path of the socket for the memory, if it doesn't go over a network."""
+    epoch: int
+    strict: bool
+
+    @classmethod
+    def of(cls, ticket: Ticket) -> Place:
+        """Return a ticket's place."""
+        return cls(**ticket.payload)
+
+
+def load(conn: libvirt.virConnect, dom: libvirt.virDomain, machine: MachineInfo, *, local: bool) -> Cargo:
+    """Return what moves with a machine.
+
+    Raises:
+        vhal.errors.InvalidState: It is in a state that can't move.
+    """
+    if machine.state not in MOVABLE:
+        raise InvalidState(
+            f"{machine.name!r} is {machine.state} and can't be moved",
+            hint="restore or start it first",
+            backend="libvirt",
+            machine=machine.name,
+        )
+    domain = parse(dom.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE))
+    record = metadata.read(metadata.find(domain))
+    places = dict(_declared(machine, record.volumes))
+    return Cargo(
+        domain_type=domain.get("type", ""),
+        arch=attribute(domain, "os/type", "arch") or "",
+        machine=attribute(domain, "os/type", "machine") or "",
+        cpu=_cpu(conn, domain),
+        hypervisor=conn.getVersion(),
+        disks=tuple(_disks(domain, places)),
+        boot_files=tuple(
+            element.text
+            for name in ("kernel", "initrd")
+            if (element := domain.find(f"os/{name}")) is not None and element.text
+        ),
+        networks=_sources(domain, "network"),
+        bridges=_sources(domain, "bridge"),
+        local=local,
+        persistent=bool(dom.isPersistent()),
+        epoch=record.epoch,
+    )
+
+
+def _declared(machine: MachineInfo, volumes: tuple[str, ...]) -> list[tuple[str, Disk]]:
+    """Return the path of each disk in the machine's spec; those that were made for it were made in their order."""
+    made = iter(volumes)
+    disks = machine.spec.disks if machine.spec is not None else ()
+    return [(path, disk) for disk in disks if (path := disk.path or next(made, None)) is not None]
+
+
+def _disks(domain: etree._Element, declared: dict[str, Disk]) -> list[DiskCargo]:
+    found = []
+    for disk in domain.iterfind("devices/disk"):
+        source = disk.find("source")
+        path = source.get("file") or source.get("dev") if source is not None else None
+        if path is None:
+            continue  # an empty drive, or storage that is reached over the network from anywhere
+        spec = declared.get(path)
+        found.append(
+            DiskCargo(
+                path=path,
+                cache=attribute(disk, "driver", "cache") or "default",
+                read_only=disk.find("readonly") is not None,
+                shared=None if spec is None else spec.shared,
+            )
+        )
+    return found
+
+
+def _cpu(conn: libvirt.virConnect, domain: etree._Element) -> str | None:
+    cpu = domain.find("cpu")
+    if cpu is None or domain.get("type") not in ("kvm", "qemu"):
+        return None
+    if cpu.get("mode") in ("host-passthrough", "maximum"):
+        # Such a machine has whatever its host has.
+        host = parse(conn.getCapabilities()).find("host/cpu")
+        return None if host is None else dump(host)
+    return dump(cpu) if cpu.find("model") is not None else None
+
+
+def _sources(domain: etree._Element, kind: str) -> tuple[str, ...]:
+    names = (source.get(kind) for source in domain.iterfind(f"devices/interface[@type='{kind}']/source"))
+    return tuple(sorted({name for name in names if name}))
