@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import libvirt
 import pytest
 from vhal_libvirt import LibvirtDriver
 
@@ -130,9 +131,28 @@ class World:
 
 @pytest.fixture
 def simulated() -> Iterator[LibvirtDriver]:
-    """libvirt's test driver, as it is when it is new."""
+    """libvirt's test driver, as it is when it is new.
+
+    It lasts until its last connection is let go, and libvirt's event thread holds one a little longer than a test does.
+    So a test that comes right after finds what the one before left, unless it is removed.
+    """
     driver = open_driver("libvirt+test:///default")
+    conn = libvirt.open("test:///default")
+    before = {thing.name() for thing in (*conn.listAllDomains(), *conn.listAllStoragePools())}
     yield driver
+    for domain in conn.listAllDomains():
+        if domain.isActive() and domain.name() not in before:
+            domain.destroy()
+        if domain.name() not in before:
+            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
+    for pool in conn.listAllStoragePools():
+        for volume in pool.listAllVolumes() if pool.isActive() else ():
+            volume.delete(0)
+        if pool.name() not in before:
+            if pool.isActive():
+                pool.destroy()
+            pool.undefine()
+    conn.close()
     driver.close()
 
 

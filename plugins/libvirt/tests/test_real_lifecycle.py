@@ -58,7 +58,7 @@ def test_life_of_a_guest(world: World, events_of: Callable[[LibvirtDriver], list
     wait_until(lambda: ("deleted", spec.name) in seen, deadline=20, what="the last event")
     kinds = [kind for kind, name in seen if name == spec.name]
     assert kinds == [
-        "created", "started", "paused", "resumed", "paused", "saved", "restored", "stopped", "deleted",
+        "created", "started", "paused", "resumed", "saved", "restored", "stopped", "deleted",
     ]  # fmt: skip
 
 

@@ -25,6 +25,10 @@ PROBE_PREFIX = "vhal-kvm-probe-"
 PROBE_S = 8.0
 """A firmware without devices is through in a third of a second, even emulated; this is for very busy hosts."""
 
+PROBE_CPU_S = 2.0
+"""Processor time that it may take: a tenth of this where KVM works. Where KVM is emulated itself the firmware crawls
+through in several times as much, and a guest's kernel never gets anywhere; how busy the host is doesn't count."""
+
 _POLL_S = 0.02
 _lock = threading.Lock()
 _verdicts: dict[str, bool] = {}
@@ -96,6 +100,8 @@ def _boot(conn: libvirt.virConnect, facts: HostFacts, over: threading.Event) -> 
         while not over.wait(_POLL_S):
             if not dom.isActive():
                 return True
+            if dom.info()[4] > PROBE_CPU_S * 1e9:
+                return False
         return False
     except libvirt.libvirtError as error:
         # A transient machine that has ended isn't there any more.

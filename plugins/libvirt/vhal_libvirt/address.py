@@ -82,7 +82,7 @@ def _query(url: HostUrl) -> str:
                 f"{url} names no socket", hint="add ?socket=/path, or use libvirt:///system", backend="libvirt"
             )
         if ".." in socket.split("/"):
-            raise InvalidUrl("a socket's path holds no '..'", backend="libvirt")
+            raise InvalidUrl("a socket's path holds no '..'", hint="write the path without it", backend="libvirt")
         return f"?socket={quote(socket, safe='/')}"
     if url.transport == "tcp" and url.parameters.get("plaintext") != "yes":
         raise InvalidUrl(

@@ -22,6 +22,7 @@ _CERTIFICATES = (Path("/etc/pki/qemu/ca-cert.pem"), Path("/etc/pki/qemu/server-c
 _BINDING = "libvirt-python"
 _DAEMON = "libvirtd"
 _SYSTEM = "libvirt:///system"
+_NO_KVM = "enable virtualization in the firmware's settings, and load the module kvm_intel or kvm_amd"
 
 
 def findings() -> list[Finding]:
@@ -29,9 +30,24 @@ def findings() -> list[Finding]:
     found = [_library()]
     if not found[0].ok:
         return found
-    found += _guarded(_DAEMON, _daemon)
+    daemon = _guarded(_DAEMON, _daemon)
+    found += daemon
+    if not daemon[0].ok:
+        # Whether KVM is any good can be found out without it, and is worth knowing before one installs it.
+        found += _guarded("KVM", _kvm_by_itself)
     found += _guarded("TLS for migration", _certificates)
     return found
+
+
+def _kvm_by_itself() -> list[Finding]:
+    from vhal_libvirt.local_kvm import runs
+
+    if not _KVM.exists():
+        return [Finding(False, "KVM", "there is no /dev/kvm; guests are emulated, which is slow", _NO_KVM)]
+    verdict = runs()
+    if verdict is None:
+        return [Finding(False, "KVM", "there is no QEMU to try it with", "install qemu-system")]
+    return [_verdict(verdict)]
 
 
 def _guarded(subject: str, look: Callable[[], list[Finding]]) -> list[Finding]:
@@ -47,7 +63,10 @@ def _sad(subject: str, error: Exception) -> Finding:
     known = error if isinstance(error, VhalError) else translate(error)
     if known is None:
         return Finding(False, subject, f"{type(error).__name__}: {error}", "report this")
-    return Finding(False, subject, known.message, known.hint or "look at its log")
+    hint = known.hint or "look at its log"
+    if subject == _DAEMON:
+        hint = f"install and start it (Debian: apt-get install libvirt-daemon-system), or name a remote host; {hint}"
+    return Finding(False, subject, known.message, hint)
 
 
 def _library() -> Finding:
@@ -88,8 +107,12 @@ def _kvm(conn: libvirt.virConnect, facts: HostFacts) -> Finding:
 
     if "kvm" not in facts.domain_types:
         what = "libvirt can't use it" if _KVM.exists() else "there is no /dev/kvm"
-        return Finding(False, "KVM", f"{what}; guests are emulated, which is slow", "enable virtualization in the BIOS")
-    if kvm_runs(conn, facts):
+        return Finding(False, "KVM", f"{what}; guests are emulated, which is slow", _NO_KVM)
+    return _verdict(kvm_runs(conn, facts))
+
+
+def _verdict(runs: bool) -> Finding:
+    if runs:
         return Finding(True, "KVM", "runs a guest")
     return Finding(
         False,

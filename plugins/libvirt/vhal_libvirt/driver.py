@@ -54,6 +54,7 @@ class LibvirtDriver(Driver):
         self._connection = connection
         self._facts = Facts()
         self._inventory = Inventory()
+        self._saving: set[str] = set()
         self._connection.listen(self._notice)
         conn = connection.get()
         facts = self._facts.host(conn)
@@ -120,7 +121,12 @@ class LibvirtDriver(Driver):
 
     def save(self, id: str, ctx: Context) -> None:
         """Running or paused → saved. A failure leaves the machine as it was."""
-        saving.save(self._machine(id), ctx)
+        dom = self._machine(id)
+        self._saving.add(id)
+        try:
+            saving.save(dom, ctx)
+        finally:
+            self._saving.discard(id)
 
     def restore(self, id: str, ctx: Context) -> None:
         """Saved → running; the saved memory is used up."""
@@ -137,11 +143,10 @@ class LibvirtDriver(Driver):
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call ``listener`` for each event, from libvirt's thread, until the returned function is called."""
         paused = self._connection.get().listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED)
-        mapping = EventMapping(self._name, (dom.UUIDString() for dom in paused))
+        mapping = EventMapping(self._name, (dom.UUIDString() for dom in paused), self._saving)
 
         def tell(notice: Notice) -> None:
-            event = mapping.event(notice)
-            if event is not None:
+            for event in mapping.events(notice):
                 listener(event)
 
         return self._connection.listen(tell)
@@ -186,7 +191,12 @@ class LibvirtDriver(Driver):
             except libvirt.libvirtError as error:
                 if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_INVALID_ARG):
                     raise
-        raise NotFound(f"there is no machine {ref!r} on {self._name}", backend="libvirt", machine=ref)
+        raise NotFound(
+            f"there is no machine {ref!r} on {self._name}",
+            hint="machines() lists what is there",
+            backend="libvirt",
+            machine=ref,
+        )
 
 
 _ONLY_REAL = frozenset({"readiness", "console", "migration"})

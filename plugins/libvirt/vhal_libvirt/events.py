@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import libvirt
 
@@ -51,28 +51,40 @@ class EventMapping:
     Args:
         host: The host's name, for the events.
         paused: Ids of the machines that are paused now.
+        saving: Ids of the machines that are being saved; looked at when something is told of them.
     """
 
-    def __init__(self, host: str, paused: Iterable[str] = ()) -> None:
+    def __init__(self, host: str, paused: Iterable[str] = (), saving: Container[str] = ()) -> None:
         self._host = host
         self._lock = threading.Lock()
         self._arriving: set[str] = set()
         self._paused = set(paused)
+        self._saving = saving
+        self._held: dict[str, Event] = {}
         self._rebooted: dict[str, float] = {}
 
-    def event(self, notice: Notice) -> Event | None:
-        """Return what the notice means for its machine, or None if nothing."""
+    def events(self, notice: Notice) -> list[Event]:
+        """Return what the notice means for its machine: mostly one event, or none."""
         if notice.name.startswith(PROBE_PREFIX):
-            return None
-        if notice.topic == "closed":
-            self._arriving.clear()
-            return None
+            return []
         with self._lock:
+            if notice.topic == "closed":
+                self._arriving.clear()
+                self._held.clear()
+                return []
             kind = self._kind(notice)
-        if kind is None:
-            return None
-        detail = _DETAILS.get((notice.event, notice.detail), "") if notice.topic == "lifecycle" else ""
-        return Event(kind, notice.id, notice.name, self._host, detail=detail)
+            held = self._held.pop(notice.id, None) if notice.topic == "lifecycle" else None
+            found = [held] if held is not None and kind is not EventKind.SAVED else []
+            if kind is None:
+                return found
+            detail = _DETAILS.get((notice.event, notice.detail), "") if notice.topic == "lifecycle" else ""
+            event = Event(kind, notice.id, notice.name, self._host, detail=detail)
+            if kind is EventKind.PAUSED and notice.id in self._saving:
+                # libvirt halts a machine to save it, which is a part of the saving; but it may also have been paused
+                # before, and be told late. What comes next decides.
+                self._held[notice.id] = event
+                return found
+            return [*found, event]
 
     def _kind(self, notice: Notice) -> EventKind | None:
         if notice.topic == "reboot":

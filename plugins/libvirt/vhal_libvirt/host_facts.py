@@ -115,7 +115,7 @@ def read_host(conn: libvirt.virConnect) -> HostFacts:
             model=root.findtext("host/cpu/model") or model,
             features=frozenset(feature.get("name", "") for feature in root.iterfind("host/cpu/feature")),
         ),
-        memory=Bytes(sum(node.memory for node in numa) or mebibytes << 20),
+        memory=_all_memory(conn) or Bytes(sum(node.memory for node in numa) or mebibytes << 20),
         numa=numa,
         pages=frozenset(_bytes(page.get("size"), page.get("unit")) for page in root.iterfind("host/cpu/pages")),
         domain_types=frozenset(types),
@@ -146,6 +146,20 @@ def read_domain(conn: libvirt.virConnect, arch: str, domain_type: str, machine: 
         disk_buses=_enum(root, "devices/disk/enum[@name='bus']"),
         most_cpus=number(root, "vcpu", "max"),
     )
+
+
+def _all_memory(conn: libvirt.virConnect) -> Bytes | None:
+    """Return the host's memory as its kernel counts it, or None if the driver doesn't tell.
+
+    libvirt's other two figures are those of the start: memory that was added to a virtual machine since isn't in them.
+    """
+    try:
+        stats = conn.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS, 0)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return None
+    return Bytes(stats[libvirt.VIR_NODE_MEMORY_STATS_TOTAL] << 10)
 
 
 def _node(cell: etree._Element) -> NumaNode:

@@ -75,7 +75,9 @@ class Inventory:
         self.forget(dom.UUIDString())
         entry = self._learn(dom)
         if entry is None:
-            raise NotFound(f"there is no machine {dom.name()!r} any more", backend="libvirt")
+            raise NotFound(
+                f"there is no machine {dom.name()!r} any more", hint="machines() lists what is there", backend="libvirt"
+            )
         info = self._info(entry, dom, machine_state(state, reason, saved))
         spec = metadata.spec_of(entry.record)
         return info if spec is None else info.model_copy(update={"spec": spec})
