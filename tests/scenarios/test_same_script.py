@@ -85,3 +85,32 @@ def test_one_count_goes_on_across_the_move(real: Pair) -> None:
         assert 0 < result.downtime_s < result.total_s
         assert result.transferred > 0
         assert result.iterations > 0
+
+
+def test_a_stopped_machine_that_moves_tells_where_it_was(pair: Pair) -> None:
+    with vhal.connect(pair.a) as a, vhal.connect(pair.b) as b, a.events() as events:
+        vm = a.create(pair.spec("still"))
+        assert not vm.migrate(b).live
+        kinds: list[str] = []
+
+        def left() -> bool:
+            while (event := events.next(timeout_s=0.01)) is not None:
+                kinds.append(event.kind)
+            return "migrated-out" in kinds
+
+        wait_until(left, deadline=30, what="the event of its leaving")
+        assert kinds == ["created", "migrated-out"]
+        vm.delete()
+
+
+def test_a_cold_move_stops_and_starts(pair: Pair) -> None:
+    with vhal.connect(pair.a) as a, vhal.connect(pair.b) as b:
+        vm = a.create(pair.spec("cold"))
+        vm.start()
+        vm.wait("ready")
+        result = vm.migrate(b, vhal.MigrationPolicy(live=False))
+        assert not result.live
+        assert 0 < result.downtime_s <= result.total_s
+        assert b.machine("cold").state() == "running"
+        assert a.machines() == []
+        vm.delete(force=True)

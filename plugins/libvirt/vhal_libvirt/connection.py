@@ -76,7 +76,7 @@ class Connection:
             self._drop()
             self._open = self._connect()
         if lost is not None:
-            self._tell(Notice("closed"))
+            self.tell(Notice("closed"))
         return self._open
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -130,25 +130,26 @@ class Connection:
         with contextlib.suppress(libvirt.libvirtError):
             conn.close()
 
-    def _tell(self, notice: Notice) -> None:
+    def tell(self, notice: Notice) -> None:
+        """Pass a notice on: libvirt's, or one that libvirt owes."""
         with self._telling:
             for listener in tuple(self._listeners):
                 listener(notice)
 
     def _on_lifecycle(self, conn: Any, dom: libvirt.virDomain, event: int, detail: int, opaque: Any) -> None:
-        self._tell(Notice("lifecycle", dom.UUIDString(), dom.name(), event, detail))
+        self.tell(Notice("lifecycle", dom.UUIDString(), dom.name(), event, detail))
 
     def _on_plain(self, conn: Any, dom: libvirt.virDomain, topic: Topic) -> None:
-        self._tell(Notice(topic, dom.UUIDString(), dom.name()))
+        self.tell(Notice(topic, dom.UUIDString(), dom.name()))
 
     def _on_metadata(self, conn: Any, dom: libvirt.virDomain, kind: int, uri: str | None, opaque: Any) -> None:
-        self._tell(Notice("metadata", dom.UUIDString(), dom.name(), kind))
+        self.tell(Notice("metadata", dom.UUIDString(), dom.name(), kind))
 
     def _on_iteration(self, conn: Any, dom: libvirt.virDomain, iteration: int, opaque: Any) -> None:
-        self._tell(Notice("iteration", dom.UUIDString(), dom.name(), iteration))
+        self.tell(Notice("iteration", dom.UUIDString(), dom.name(), iteration))
 
     def _on_job(self, conn: Any, dom: libvirt.virDomain, facts: dict[str, Any], opaque: Any) -> None:
-        self._tell(Notice("job", dom.UUIDString(), dom.name(), facts=facts))
+        self.tell(Notice("job", dom.UUIDString(), dom.name(), facts=facts))
 
 
 def _in_time(uri: str) -> libvirt.virConnect:

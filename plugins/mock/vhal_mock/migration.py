@@ -86,10 +86,10 @@ class MockMigration:
         machine = self._host.machines.get(offer.machine.id)
         if machine is None:
             raise NotFound(f"there is no machine {offer.machine.name!r} on host {self._host.model.name!r}")
-        if offer.state is MachineState.STOPPED:
-            return Transfer()
         clock = self._host.world.clock
         clock.spend(physics.SETUP_S, ctx)
+        if offer.state is MachineState.STOPPED:
+            return Transfer(setup_s=physics.SETUP_S, elapsed_s=physics.SETUP_S)
         bandwidth = float(min(self._link(ticket), policy.bandwidth or self._link(ticket)))
         running = offer.state is MachineState.RUNNING
         begun, sent, downtime = clock.now_s, 0, 0.0

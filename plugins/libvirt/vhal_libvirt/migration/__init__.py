@@ -11,8 +11,8 @@ from __future__ import annotations
 import libvirt
 
 from vhal.driver import Answer, Context, HostUrl, MigrationPolicy, Offer, Ticket, Transfer
-from vhal.spec import FrozenDict, MachineInfo
-from vhal_libvirt.connection import Connection
+from vhal.spec import FrozenDict, MachineInfo, MachineState
+from vhal_libvirt.connection import Connection, Notice
 from vhal_libvirt.host_facts import Facts
 from vhal_libvirt.inventory import Inventory
 from vhal_libvirt.migration import ending, preflight, transfer
@@ -109,6 +109,10 @@ class LibvirtMigration:
             with ending.gone_is_done():
                 ending.release(dom, offer)
         self._inventory.forget(offer.machine.id)
+        if offer.state is MachineState.STOPPED:
+            # Of a machine that moves without running, libvirt says nothing at the source.
+            event, detail = libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED
+            self._connection.tell(Notice("lifecycle", offer.machine.id, offer.machine.name, event, detail))
 
     def resume(self, offer: Offer, ctx: Context) -> None:
         """Bring it back to the state it was offered in."""
