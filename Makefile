@@ -29,7 +29,7 @@ check: setup
 	$(VENV)/bin/lint-imports
 
 bench: setup
-	$(PYTHON) -m tests.bench --json bench.json
+	$(PYTHON) -m tests.bench --json bench.json --strict
 
 docs: setup
 	$(VENV)/bin/sphinx-build -W -n --keep-going -b html docs docs/_build/html

@@ -10,7 +10,7 @@ from weakref import WeakSet
 from vhal.driver.capability import EVENTS
 from vhal.driver.driver import Driver
 from vhal.driver.url import HostUrl
-from vhal.errors import HostUnreachable, InvalidState, PluginError, VhalError
+from vhal.errors import HostUnreachable, InvalidSpec, InvalidState, NotFound, PluginError, VhalError
 from vhal.layers.guard import Guard
 from vhal.machine import Machine
 from vhal.operation import calling
@@ -88,6 +88,8 @@ class Host:
             vhal.errors.NotFound: There is none.
         """
         guard = self.guard
+        if not ref.isprintable():
+            raise NotFound(f"there is no machine {ref!r}", hint="names and ids are printable", host=guard.name)
         return Machine(self, guard.inspect(ref))
 
     def create(self, spec: MachineSpec, *, timeout_s: float | None = None) -> Machine:
@@ -102,6 +104,13 @@ class Host:
             vhal.errors.InvalidSpec: Its options don't fit the backend.
         """
         guard = self.guard
+        if not hasattr(spec, "options_for"):
+            raise InvalidSpec(
+                f"a machine is made from a MachineSpec, not from a {type(spec).__name__}",
+                hint="vhal.MachineSpec(name=…), or vhal.load_spec(PATH)",
+            )
+        if spec.options:
+            registry.check_options(spec.options, guard.backend)
         with calling(timeout_s) as ctx:
             return Machine(self, guard.create(spec, ctx))
 

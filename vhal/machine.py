@@ -6,13 +6,15 @@ states are drawn in :mod:`vhal.spec.state`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from vhal.driver.capability import CONSOLE, PAUSE, READINESS, REBOOT, SAVE
 from vhal.driver.context import Progress
-from vhal.driver.driver import StopMode
-from vhal.errors import InvalidSpec, OperationTimeout
+from vhal.driver.driver import STOP_TIMEOUT_S, StopMode
+from vhal.errors import InvalidSpec, MigrationInDoubt, NotFound, OperationTimeout, VhalError
 from vhal.operation import calling
+from vhal.registry import registry
 from vhal.spec.state import MachineState, allowed
 
 if TYPE_CHECKING:
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from vhal.host import Host
     from vhal.layers.guard import Guard
     from vhal.spec.machine import MachineInfo, MachineKind
-
-STOP_TIMEOUT_S = 60.0
-"""How long :meth:`Machine.stop` waits for a guest by default."""
 
 READY_TIMEOUT_S = 300.0
 """How long :meth:`Machine.wait` waits by default."""
@@ -216,20 +215,45 @@ class Machine:
         from vhal.migration.handshake import migrate
 
         policy = policy or MigrationPolicy()
-        target = destination.guard
+        target = self._destination(destination, policy)
         info = self.info()
         with calling(timeout_s) as ctx:
             move = migrate if policy.live or info.state is not MachineState.RUNNING else migrate_cold
-            result, arrived = move(self._guard, target, info, policy, ctx)
+            try:
+                result, arrived = move(self._guard, target, info, policy, ctx)
+            except MigrationInDoubt:
+                self._follow(destination)
+                raise
         self._host, self._seen = destination, arrived
         return result
+
+    def _destination(self, destination: Host, policy: MigrationPolicy) -> Guard:
+        guard: Guard | None = getattr(destination, "guard", None)
+        if guard is None:
+            raise InvalidSpec(
+                f"a machine moves to a Host, not to a {type(destination).__name__}",
+                hint="vhal.connect(URL) gives one",
+                machine=self.name,
+            )
+        registry.check_options(policy.options, self._guard.backend)
+        return guard
+
+    def _follow(self, destination: Host) -> None:
+        """Be the machine on the destination if only that has it; what can't be told stays as it was."""
+        with suppress(VhalError):
+            try:
+                self._guard.inspect(self.id)
+            except NotFound:
+                self._seen = destination.guard.inspect(self.id)
+                self._host = destination
 
     def preflight(self, destination: Host, policy: MigrationPolicy | None = None) -> Answer:
         """Return whether it could move there now, with every reason against; touches nothing."""
         from vhal.driver.migration import MigrationPolicy
         from vhal.migration.preflight import preflight
 
-        return preflight(self._guard, destination.guard, self.info(), policy or MigrationPolicy())[0]
+        policy = policy or MigrationPolicy()
+        return preflight(self._guard, self._destination(destination, policy), self.info(), policy)[0]
 
     def __repr__(self) -> str:
         return f"<Machine {self.name!r} on {self._host.name}>"

@@ -24,7 +24,7 @@ import pluggy
 
 from vhal.driver.backend import Backend, Hooks
 from vhal.driver.version import SPI, fits
-from vhal.errors import PluginError, VhalError
+from vhal.errors import InvalidSpec, PluginError, VhalError
 
 GROUP = "vhal.backends"
 """The entry-point group: the entry's name is the backend's."""
@@ -34,6 +34,13 @@ INSTALL_HINTS = {
     "mock": "pip install vhal-mock",
 }
 """Backends that aren't part of every installation, and how to get them."""
+
+
+_THEIRS = dict.fromkeys(
+    ("qemu", "test", "lxc", "xen"),
+    "libvirt's own addresses aren't taken; write libvirt:///system, or libvirt+tls://HOST/system",
+)
+"""Schemes that people know from engines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,27 @@ class Registry:
             self._backends[name] = loaded
             return loaded
 
+    def check_options(self, options: Iterable[str], backend: str) -> None:
+        """Return if each key of a spec's or policy's ``options`` is some backend's name.
+
+        Those of other backends are carried along, but a misspelt one would be a setting that nobody obeys.
+
+        Raises:
+            vhal.errors.InvalidSpec: One isn't; the hint has the nearest that is.
+        """
+        strange = [name for name in options if name != backend and name not in self._backends]
+        known = {*self._scan(), *self._backends, *INSTALL_HINTS, backend} if strange else set()
+        for name in strange:
+            if name not in known:
+                from difflib import get_close_matches
+
+                near = get_close_matches(name, sorted(known), 1)
+                raise InvalidSpec(
+                    f"options.{name}: there is no such backend",
+                    problems=[(f"options.{name}", "there is no such backend")],
+                    hint=f"did you mean {near[0]!r}?" if near else f"backends: {', '.join(sorted(known))}",
+                )
+
     def _permitted(self, name: str) -> bool:
         return name not in self._block and (self._allow is None or name in self._allow)
 
@@ -140,7 +168,7 @@ class Registry:
             hint = INSTALL_HINTS.get(name)
             raise PluginError(
                 f"there is no backend {name!r}; installed: {known}",
-                hint=f"install it: {hint}" if hint else "check the scheme of the URL",
+                hint=f"install it: {hint}" if hint else _THEIRS.get(name, "check the scheme of the URL"),
                 backend=name,
             )
         if len(entries) > 1:
@@ -156,7 +184,11 @@ class Registry:
             others = [p for p in self._manager.get_plugins() if p is not plugin]
             handed = self._manager.subset_hook_caller("vhal_backend", others)()
             self._manager.check_pending()
-            return _checked(name, _only(name, handed, str(origin)), str(origin))
+            backend = _checked(name, _only(name, handed, str(origin)), str(origin))
+            from logging import getLogger  # here, since nothing before needs it and it takes long to import
+
+            getLogger("vhal.registry").info("backend %s is %s in %s", name, origin, origin.location)
+            return backend
         except (Exception, SystemExit) as error:
             if os.environ.get("VHAL_STRICT_PLUGINS"):
                 raise
@@ -226,7 +258,7 @@ def _entry_points(path: str) -> Iterator[tuple[str, str]]:
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError) as error:
-        from logging import getLogger  # here, since it takes long to import and this is rare
+        from logging import getLogger
 
         getLogger("vhal.registry").warning("the entry points in %s can't be read: %s", path, error)
         return

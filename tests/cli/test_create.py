@@ -89,7 +89,8 @@ def test_a_spec_from_stdin(cli: Cli, text: str, format: list[str]) -> None:
 def test_start_and_wait(cli: Cli) -> None:
     result = cli("create", "web", "--wait")
     assert "web is made on mock:///a\n" in result.stderr
-    assert result.stderr.endswith("web is running on mock:///a\n")
+    assert "web is running on mock:///a\n" in result.stderr
+    assert "end with this process" in result.stderr
     assert cli.items("create", "db", "--start")[0]["state"] == "running"
     assert cli.items("create", "old")[0]["state"] == "stopped"
 
@@ -152,3 +153,15 @@ def test_a_start_without_room_leaves_the_machine(cli: Cli) -> None:
     result = cli("create", "web", "--start", code=4)
     assert result.stderr.startswith("web is made on mock:///a\nerror: host 'a' is full")
     assert vhal.connect("mock:///a").machine("web").seen.state == "stopped"
+
+
+def test_a_zero_or_an_empty_text_is_judged_not_dropped(cli: Cli) -> None:
+    for words, path in ((("--cpus", "0"), "cpus.count"), (("--memory", ""), "memory.size")):
+        error = cli.error("create", "web", *words, code=2)
+        assert [problem["path"] for problem in error["problems"]] == [path]
+    assert cli.error("create", "web", "--option", "mokc.boot_s=1", code=2)["hint"] == "did you mean 'mock'?"
+
+
+def test_an_empty_destination_is_not_the_default_host(cli: Cli) -> None:
+    cli("create", "web")
+    assert cli.error("migrate", "web", "--to", "", code=2)["code"] == "usage"

@@ -74,9 +74,9 @@ def test_a_bad_url(url: str, error: type[vhal.VhalError]) -> None:
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_a_bad_name_never_reaches_an_engine(name: str) -> None:
-    with pytest.raises(InvalidSpec) as caught:
-        vhal.MachineSpec(name=name)
-    assert [path for path, _ in caught.value.problems] == ["name"]
+    error = refused(InvalidSpec, lambda: vhal.MachineSpec(name=name))
+    assert isinstance(error, InvalidSpec)
+    assert [path for path, _ in error.problems] == ["name"]
 
 
 def test_a_taken_name(pair: Pair, host: vhal.Host) -> None:
@@ -95,9 +95,9 @@ def test_more_than_the_host_has(pair: Pair, host: vhal.Host) -> None:
 
 def test_options_that_the_backend_does_not_know(pair: Pair, host: vhal.Host) -> None:
     spec = pair.spec("odd").replace(options={host.backend: {"nonsense": 1}})
-    with pytest.raises(InvalidSpec) as caught:
-        host.create(spec)
-    assert [path for path, _ in caught.value.problems] == [f"options.{host.backend}.nonsense"]
+    error = refused(InvalidSpec, lambda: host.create(spec))
+    assert isinstance(error, InvalidSpec)
+    assert [path for path, _ in error.problems] == [f"options.{host.backend}.nonsense"]
 
 
 def test_a_wrong_state(pair: Pair, host: vhal.Host) -> None:

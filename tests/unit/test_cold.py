@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import pytest
+from vhal_mock.driver import MockDriver
+from vhal_mock.world import World
 
+import vhal
 from tests.unit.fakes import NativeError, raises
 from tests.unit.test_handshake import FORWARD, STEPS, Pair
 from vhal.driver import Answer, Context, MigrationPolicy, MigrationResult
 from vhal.errors import (
     EngineError,
     HostUnreachable,
+    InsufficientResources,
     InvalidState,
     MigrationFailed,
     MigrationInDoubt,
     MigrationRefused,
     OperationAborted,
+    OperationTimeout,
 )
 from vhal.layers.locks import LOCKS
 from vhal.migration.cold import migrate_cold
@@ -102,3 +107,30 @@ def test_a_machine_that_stopped_meanwhile() -> None:
     with pytest.raises(InvalidState):
         move(pair)
     assert pair.log == LOOKED
+
+
+def test_a_machine_that_moved_but_does_not_start_there_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World.from_spec({"hosts": [{"name": "a"}, {"name": "b"}]})
+    target = MockDriver(world.host("b"))
+    fail = raises(InsufficientResources("full", hint="make room"))
+    monkeypatch.setattr(target, "start", lambda *_: fail())
+    with vhal.connect(world.url("a")) as a, vhal.connect(target) as b:
+        vm = a.create(vhal.MachineSpec(name="web"))
+        vm.start()
+        with pytest.raises(MigrationInDoubt, match="has moved to mock, but could not be started there: full") as caught:
+            vm.migrate(b, COLD)
+        assert caught.value.hint == "it is stopped there; start it on mock, nowhere else"
+        assert vm.host is b
+        assert vm.state() is S.STOPPED
+        assert a.machines() == []
+
+
+def test_a_guest_that_does_not_listen_does_not_hold_up_the_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vhal.migration.cold.STOP_TIMEOUT_S", 0.1)
+    with vhal.connect("mock:///a") as a, vhal.connect("mock:///b") as b:
+        vm = a.create(vhal.MachineSpec(name="web", options={"mock": {"stop_s": None}}))
+        vm.start()
+        with pytest.raises(OperationTimeout):
+            vm.migrate(b, COLD)
+        assert vm.state() is S.RUNNING
+        assert vm.host is a

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -206,3 +207,40 @@ def test_a_closed_host_ends_its_machines_and_streams() -> None:
             call()
         assert caught.value.hint == "connect() again"
     assert repr(vm) == "<Machine 'web' on mock:///a>"
+
+
+class TestArguments:
+    def test_what_is_no_spec(self) -> None:
+        with vhal.connect("mock:///a") as host, pytest.raises(InvalidSpec, match="not from a dict") as caught:
+            host.create({"name": "web"})  # type: ignore[arg-type]
+        assert "MachineSpec" in (caught.value.hint or "")
+
+    def test_what_is_no_host(self) -> None:
+        with vhal.connect("mock:///a") as host:
+            vm = host.create(vhal.MachineSpec(name="web"))
+            calls: tuple[Callable[[Any], object], ...] = (vm.migrate, vm.preflight)
+            for call in calls:
+                with pytest.raises(InvalidSpec, match="not to a str") as caught:
+                    call("mock:///b")
+                assert "vhal.connect" in (caught.value.hint or "")
+
+    def test_a_name_that_no_machine_can_have(self) -> None:
+        with vhal.connect("mock:///a") as host, pytest.raises(NotFound) as caught:
+            host.machine("x\0y")
+        assert caught.value.hint
+
+    def test_options_of_a_misspelt_backend(self) -> None:
+        with vhal.connect("mock:///a") as host, vhal.connect("mock:///b") as other:
+            with pytest.raises(InvalidSpec) as caught:
+                host.create(vhal.MachineSpec(name="web", options={"libvrt": {"accelerator": "kvm"}}))
+            assert caught.value.problems == (("options.libvrt", "there is no such backend"),)
+            assert caught.value.hint == "did you mean 'libvirt'?"
+            # Those of another backend that there is are carried along.
+            vm = host.create(vhal.MachineSpec(name="web", options={"libvirt": {"accelerator": "kvm"}}))
+            with pytest.raises(InvalidSpec, match=r"options\.mokc"):
+                vm.migrate(other, vhal.MigrationPolicy(options={"mokc": {}}))
+
+    def test_an_address_of_libvirts_own(self) -> None:
+        with pytest.raises(PluginError) as caught:
+            vhal.connect("qemu:///system")
+        assert "libvirt:///system" in (caught.value.hint or "")

@@ -57,6 +57,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("name", ["web", "web.ini", "web.toml.bak"])
     def test_unknown_ending(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).touch()
         assert ".toml, .json or .yaml" in refused(tmp_path / name)
 
     def test_too_large(self, tmp_path: Path) -> None:

@@ -140,3 +140,9 @@ class TestPlainText:
     def test_bad_label_values(self, value: str) -> None:
         with pytest.raises(ValidationError):
             TypeAdapter(LabelValue).validate_python(value)
+
+
+@pytest.mark.parametrize(("text", "meant"), [("2G", "2GiB"), ("2g", "2GiB"), ("1.5t", "1.5TiB"), ("512mib", "512MiB")])
+def test_a_unit_as_people_type_it_gets_a_hint(text: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean '{meant}'"):
+        Bytes(text)

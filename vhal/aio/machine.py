@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from vhal.aio.call import call
 from vhal.aio.console import AsyncConsole
-from vhal.machine import READY_TIMEOUT_S, STOP_TIMEOUT_S, Machine
+from vhal.driver.driver import STOP_TIMEOUT_S
+from vhal.machine import READY_TIMEOUT_S, Machine
 
 if TYPE_CHECKING:
     from vhal.aio.host import AsyncHost

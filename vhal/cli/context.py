@@ -69,8 +69,8 @@ class Session:
         """Return the one host that is meant: ``where``, else ``-H``, ``VHAL_HOST``, the default."""
         from vhal.config import default_host
 
-        chosen = where or self.where or default_host()
-        if chosen is None:
+        chosen = where if where is not None else self.where or default_host()
+        if not chosen:
             raise _no_host()
         return self.keep(self.connect(chosen))
 

@@ -78,6 +78,8 @@ def create(
     if wait:
         follow(session, vhal.begin(vm.wait, **limit(timeout)))
     tell(session, vm)
+    if session.registry().backend(host.backend).ephemeral:
+        session.note(f"machines of {host.backend} end with this process; in a script or a test they live on")
 
 
 def gather(
@@ -107,7 +109,8 @@ def gather(
         "boot": _boot(base, image, {field: value for field, value in boot.items() if value is not None}),
         **plain,
     }
-    changes = {field: value for field, value in changes.items() if value}
+    # What wasn't given is None or empty; a 0 or an empty text was given, and is the spec's to judge.
+    changes = {field: value for field, value in changes.items() if value is not None and value not in ((), [], {})}
     return base.replace(**changes) if base else vhal.MachineSpec(**changes)
 
 

@@ -79,6 +79,8 @@ class Backend:
     """What the path of its URLs must match, whole."""
     options: Callable[[], type[BaseModel]] | None = None
     """Returns the model of ``spec.options[name]``; called when it is first needed."""
+    ephemeral: bool = False
+    """Whether its hosts live in this process and end with it; the command line says so to people."""
     examples: tuple[str, ...] = ()
     """URLs to show people."""
     doctor: Callable[[], list[Finding]] = _nothing

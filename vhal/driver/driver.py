@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+STOP_TIMEOUT_S = 60.0
+"""How long a guest that is asked to stop may take, where nobody says otherwise."""
+
+
 class StopMode(StrEnum):
     """How to stop a machine."""
 

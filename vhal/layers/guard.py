@@ -240,7 +240,7 @@ class Guard(Layer):
             raise error from error.__cause__
         # A restart passes through other states by itself, so there they explain nothing.
         moved = call != "reboot" and now.state is not before.state
-        if moved and not allowed(call, now.state) and isinstance(error, EngineError):
+        if moved and not allowed(call, now.state) and isinstance(error, (EngineError, InvalidState)):
             raise self.wrong_state(call, now, error.native) from error
         raise error
 

@@ -6,7 +6,7 @@ The preflight is done before the machine is stopped; if the move then fails, it 
 from __future__ import annotations
 
 from vhal.driver.context import Context, Progress
-from vhal.driver.driver import StopMode
+from vhal.driver.driver import STOP_TIMEOUT_S, StopMode
 from vhal.driver.migration import MigrationPolicy, MigrationResult
 from vhal.errors import MigrationFailed, MigrationInDoubt, VhalError
 from vhal.layers.guard import Guard
@@ -26,7 +26,7 @@ def migrate_cold(
 
     Raises:
         vhal.errors.VhalError: As :func:`vhal.migration.handshake.migrate`; and ``OperationTimeout`` if the guest
-            doesn't stop before the context's deadline: it keeps running.
+            doesn't stop before the context's deadline, or within a minute: it keeps running.
     """
     with LOCKS.hold(source.host_id, machine.id, "migrate", ctx):
         answer, _ = preflight(source, destination, machine, policy)
@@ -34,7 +34,7 @@ def migrate_cold(
             raise refusal(machine, answer, source.name, destination.name)
         begun = source.clock_s()
         ctx.report(Progress("stop"))
-        source.stop(machine.id, StopMode.GRACEFUL, ctx)
+        _stop(source, machine, ctx)
         stopped = source.clock_s()
         try:
             result, arrived = migrate(source, destination, machine, policy, ctx)
@@ -52,7 +52,25 @@ def migrate_cold(
                 ) from failure
             raise
         ctx.report(Progress("start"))
-        destination.start(arrived.id, Context(TIDYING_S))
+        try:
+            destination.start(arrived.id, Context(TIDYING_S))
+        except VhalError as error:
+            raise MigrationInDoubt(
+                f"machine {machine.name!r} has moved to {destination.name}, but could not be started there: "
+                f"{error.message}",
+                hint=f"it is stopped there; start it on {destination.name}, nowhere else",
+                machine=machine.name,
+                host=destination.name,
+                native=error,
+            ) from error
         ended = source.clock_s()
         times = {"downtime_s": ended - stopped, "total_s": ended - begun, "setup_s": result.setup_s + stopped - begun}
         return result.model_copy(update=times), destination.inspect(arrived.id)
+
+
+def _stop(source: Guard, machine: MachineInfo, ctx: Context) -> None:
+    """Ask the guest to stop; one that doesn't listen must not hold up the move for ever."""
+    remaining = ctx.remaining_s
+    patience = Context(STOP_TIMEOUT_S if remaining is None else min(STOP_TIMEOUT_S, remaining), ctx.report)
+    with ctx.on_abort(patience.abort):
+        source.stop(machine.id, StopMode.GRACEFUL, patience)

@@ -33,18 +33,22 @@ def load_spec(path: str | Path) -> MachineSpec:
     """
     path = Path(path)
     kind = _FORMATS.get(path.suffix.lower())
+    if kind is None and not path.exists():
+        raise NotFound(f"there is no file {path}", hint="give the path of a spec file")
     if kind is None:
         raise InvalidSpec(f"{path}: unknown kind of file", hint="end its name in .toml, .json or .yaml")
     try:
         if path.stat().st_size > _LARGEST:
-            raise InvalidSpec(f"{path}: larger than {_LARGEST >> 20} MiB, which no spec is")
+            raise InvalidSpec(f"{path}: larger than {_LARGEST >> 20} MiB, which no spec is", hint="is it a spec file?")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}", hint="give the path of a spec file") from None
     except UnicodeDecodeError as error:
-        raise InvalidSpec(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+        raise InvalidSpec(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start})", hint="save it as UTF-8"
+        ) from None
     except OSError as error:
-        raise InvalidSpec(f"{path}: can't be read: {error.strerror}") from None
+        raise InvalidSpec(f"{path}: can't be read: {error.strerror}", hint="look at its mode") from None
     return parse_spec(text, kind, source=str(path))
 
 
@@ -62,7 +66,9 @@ def parse_spec(text: str, format: Format, *, source: str = "spec") -> MachineSpe
     data = _parse(text, format, source)
     _refuse_bombs(data, source)
     if not isinstance(data, dict):
-        raise InvalidSpec(f"{source}: a spec is a table at the top, not a {type(data).__name__}")
+        raise InvalidSpec(
+            f"{source}: a spec is a table at the top, not a {type(data).__name__}", hint="begin with: name = …"
+        )
     try:
         return MachineSpec.model_validate(data)
     except ValidationError as error:
@@ -76,9 +82,9 @@ def _parse(text: str, format: Format, source: str) -> Any:
         if format == "json":
             return json.loads(text, object_pairs_hook=_once)
     except ValueError as error:  # besides the formats' own: a number of thousands of digits
-        raise InvalidSpec(f"{source}: not well-formed {format.upper()}: {error}") from None
+        raise InvalidSpec(f"{source}: not well-formed {format.upper()}: {error}", hint="correct it there") from None
     except RecursionError:
-        raise InvalidSpec(f"{source}: nested deeper than any spec is") from None
+        raise InvalidSpec(f"{source}: nested deeper than any spec is", hint="is it a spec file?") from None
     try:
         import yaml
     except ImportError:
@@ -86,16 +92,22 @@ def _parse(text: str, format: Format, source: str) -> Any:
     try:
         return yaml.safe_load(text)
     except RecursionError:
-        raise InvalidSpec(f"{source}: nested deeper than any spec is") from None
+        raise InvalidSpec(f"{source}: nested deeper than any spec is", hint="is it a spec file?") from None
     except yaml.MarkedYAMLError as error:
         # Not the error's own text: it quotes the line, and the line may be user-data.
         mark = error.problem_mark or error.context_mark
         where = f" (at line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise InvalidSpec(f"{source}: not well-formed YAML: {error.problem or error.context}{where}") from None
+        raise InvalidSpec(
+            f"{source}: not well-formed YAML: {error.problem or error.context}{where}", hint="correct it there"
+        ) from None
     except yaml.YAMLError as error:
-        raise InvalidSpec(f"{source}: not well-formed YAML: {' '.join(str(error).split())}") from None
+        raise InvalidSpec(
+            f"{source}: not well-formed YAML: {' '.join(str(error).split())}", hint="correct it there"
+        ) from None
     except Exception as error:  # noqa: BLE001 - what PyYAML makes of a value like `!!bool x` is any kind of error
-        raise InvalidSpec(f"{source}: not well-formed YAML: a value doesn't fit its type", native=error) from None
+        raise InvalidSpec(
+            f"{source}: not well-formed YAML: a value doesn't fit its type", hint="quote it", native=error
+        ) from None
 
 
 def _refuse_bombs(data: Any, source: str) -> None:

@@ -70,7 +70,11 @@ def invalid(what: str, error: ValidationError) -> InvalidSpec:
     """Return pydantic's error as ours: a path as one would write it, and the reason, never the value."""
     problems = [(dotted(item["loc"]), _reason(item)) for item in error.errors(include_input=False)]
     listed = "; ".join(f"{path}: {reason}" if path else reason for path, reason in problems)
-    return InvalidSpec(f"{what} is not valid: {listed}", problems=problems)
+    return InvalidSpec(
+        f"{what} is not valid: {listed}",
+        problems=problems,
+        hint="correct what is named; 'vhal schema' describes every field of a spec",
+    )
 
 
 def dotted(location: tuple[int | str, ...]) -> str:

@@ -80,6 +80,9 @@ class Bytes(int):
 def _parse(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None or match[2] not in _UNITS:
+        short = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGTPkmgtp])(?:[iI]?[bB])?", text.strip(), re.ASCII)
+        if short is not None:
+            raise ValueError(f"{text!r} is no size; did you mean '{short[1]}{short[2].upper()}iB'?")
         known = ", ".join(unit for unit in _UNITS if unit)
         raise ValueError(f"{text!r} is no size; write a number and one of {known}: '2GiB'")
     whole, _, fraction = match[1].partition(".")

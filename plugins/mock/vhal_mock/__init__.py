@@ -50,6 +50,7 @@ def vhal_backend() -> Backend:
         transports={None: Transport(host=None)},
         path=re.compile(r"/[A-Za-z0-9_.-]*"),
         options=_options,
+        ephemeral=True,
         examples=("mock:///", "mock:///a", "mock://WORLD/HOST"),
         doctor=_doctor,
     )
