@@ -74,7 +74,7 @@ def render(spec: MachineSpec) -> str:
         "x86_64",
         "pc" if spec.name == "ide" else "q35",
         sources,
-        metadata.record_of(spec, ("/dev/fast/6",) if spec.name == "disks" else ()),
+        metadata.record_of(spec, ("/dev/fast/6",) if spec.name == "disks" else (), ID),
     )
     return domain_xml(spec, blueprint)
 
@@ -102,7 +102,7 @@ def test_the_spec_comes_back(name: str) -> None:
 
 def test_other_architectures_get_no_features_of_a_pc() -> None:
     spec = MachineSpec(name="arm")
-    text = domain_xml(spec, Blueprint(ID, "qemu", "aarch64", None, (), metadata.record_of(spec, ())))
+    text = domain_xml(spec, Blueprint(ID, "qemu", "aarch64", None, (), metadata.record_of(spec, (), ID)))
     assert parse(text).find("features") is None
     assert parse(text).find("os/type[@machine]") is None
 

@@ -25,6 +25,7 @@ values = st.text(
         labels=st.dictionaries(keys, values, max_size=5).map(FrozenDict),
         spec=st.none() | st.just('{"name": "<&>\'\\""}'),
         volumes=st.lists(st.from_regex(r"/[a-z/ ]{1,20}[a-z]", fullmatch=True), max_size=3).map(tuple),
+        id=st.none() | st.uuids().map(str),
     )
 )
 def test_round_trip(record: Record) -> None:
@@ -41,6 +42,15 @@ def test_read_without_namespace_as_libvirt_hands_it_out() -> None:
     assert metadata.read(parse(text)) == Record(3, FrozenDict({"a": "b"}), None, ("/v",))
 
 
+def test_a_clone_has_no_part_in_what_was_made_for_the_original() -> None:
+    record = Record(3, FrozenDict({"a": "b"}), "{}", ("/v",), "1")
+    assert record.read_from("1") == record
+    assert record.moved().read_from("1").volumes == ("/v",)
+    for other in (record, Record(3, record.labels, "{}", ("/v",))):
+        clone = other.read_from("2")
+        assert (clone.volumes, clone.managed, clone.labels) == ((), False, {"a": "b"})
+
+
 @pytest.mark.parametrize("text", ["<machine/>", '<machine epoch="x"><label/><volume/><else/></machine>'])
 def test_damage_counts_as_absence(text: str) -> None:
     assert metadata.read(parse(text)) == Record()
@@ -55,7 +65,7 @@ def test_a_spec_that_cant_be_read_is_none(spec: str) -> None:
 
 def test_secrets_are_not_kept() -> None:
     spec = MachineSpec(name="a", init=Init(user_data="password: hunter2"))
-    text = dump(metadata.element(metadata.record_of(spec, ())))
+    text = dump(metadata.element(metadata.record_of(spec, (), "1")))
     assert "hunter2" not in text
     assert metadata.spec_of(metadata.read(parse(text))) == spec.without_secrets()
 

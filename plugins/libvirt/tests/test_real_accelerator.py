@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import libvirt
 import pytest
 from vhal_libvirt import accelerator
+from vhal_libvirt.connection import Notice
 
 from tests.testbed import wait_until
 
@@ -52,3 +55,30 @@ def test_a_guest_that_stands_still(world: World, monkeypatch: pytest.MonkeyPatch
     assert not accelerator.kvm_runs(Halting(), world.a._facts.host(conn))
     assert world.a.machines() == []
     wait_until(lambda: conn.listAllDomains() == [], deadline=60, what="the probe to be gone")
+
+
+@pytest.mark.usefixtures("emulated")
+def test_an_error_is_no_verdict(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    conn = world.a._connection.get()
+    facts = world.a._facts.host(conn)
+
+    class Failing:
+        """A connection over which nothing works for now."""
+
+        def createXML(self, xml: str, flags: int) -> object:  # noqa: N802 - libvirt's name
+            raise libvirt.libvirtError("try later")
+
+    assert not accelerator.kvm_runs(Failing(), facts)
+    assert accelerator._verdicts == {}
+    monkeypatch.setitem(accelerator._verdicts, facts.uuid, False)
+    assert not accelerator.kvm_runs(conn, facts)
+    world.a._connection.tell(Notice("closed"))
+    assert accelerator._verdicts == {}
+
+
+def test_elsewhere_than_on_x86_the_announcement_counts(world: World) -> None:
+    facts = world.a._facts.host(world.a._connection.get())
+    for announced in (frozenset({"qemu"}), frozenset({"qemu", "kvm"})):
+        other = dataclasses.replace(facts, arch="aarch64", domain_types=announced)
+        assert not accelerator.probed(other)
+        assert accelerator.kvm_runs(None, other) is ("kvm" in announced)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from vhal_libvirt import LibvirtDriver
+from vhal_libvirt.host_files import LOOK_PREFIX, HostFiles
 
 from tests.testbed import wait_until
 from vhal.driver import CONSOLE, CREATE, READINESS, Context, StopMode
@@ -145,8 +146,9 @@ def test_serial_line_to_a_socket(world: World) -> None:
 
 
 def test_serial_line_with_a_log(world: World) -> None:
-    log = world.lab.hosts[0].folder / "serial.log"
-    machine = world.running(world.spec().replace(serials=[Serial(log=str(log))]))
+    # The host's own /var/log/libvirt.
+    log = world.lab.hosts[0].folder / "log" / "serial.log"
+    machine = world.running(world.spec().replace(serials=[Serial(log="/var/log/libvirt/serial.log")]))
     assert world.a.can(CONSOLE, machine)
     wait_until(lambda: b"count 2" in log.read_bytes(), deadline=20, what="the count in the log")
 
@@ -189,6 +191,43 @@ def test_delete_leaves_disks_that_were_there(world: World) -> None:
     machine = world.a.create(MachineSpec(name="keeper", disks=[disk]), Context())
     world.a.delete(machine.id, Context())
     assert (world.lab.shared / "keep.qcow2").exists()
+
+
+@pytest.mark.parametrize("lost", ["refreshed away", "pool stopped", "pool gone", "file gone"])
+def test_delete_finds_a_disk_that_its_pool_has_lost(world: World, lost: str) -> None:
+    folder = world.lab.hosts[0].folder / "lib" / "images"
+    machine = world.a.create(MachineSpec(name="loser", disks=[Disk(size="1MiB")]), Context())
+    volume = folder / "loser-0.qcow2"
+    pool = world.a._connection.get().storagePoolLookupByName("default")
+    if lost == "refreshed away":
+        volume.rename(folder / "aside")
+        pool.refresh(0)
+        (folder / "aside").rename(volume)
+    elif lost == "file gone":
+        volume.unlink()
+    else:
+        pool.destroy()
+        if lost == "pool gone":
+            pool.undefine()
+    world.a.delete(machine.id, Context())
+    assert not volume.exists()
+
+
+def test_a_look_that_was_killed_half_way_blocks_nobody_for_ever(world: World) -> None:
+    disk = world.disk("stale.qcow2")
+    conn = world.a._connection.get()
+    root = f"<pool type='dir'><name>{LOOK_PREFIX}stale</name><target><path>{world.lab.shared}</path></target></pool>"
+    conn.storagePoolCreateXML(root)
+    assert world.a.can(CREATE, MachineSpec(name="late", disks=[disk]))
+    assert not [pool for pool in conn.listAllStoragePools() if pool.name().startswith(LOOK_PREFIX)]
+
+
+def test_a_disk_whose_first_bytes_cant_be_read_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = MachineSpec(name="blind", disks=[world.disk("blind.qcow2")])
+    monkeypatch.setattr(HostFiles, "_header", lambda *_: None)
+    answer = world.a.can(CREATE, spec)
+    assert [blocker.raises for blocker in answer.blockers] == [ImageRejected]
+    assert answer.blockers[0].remedy
 
 
 def test_a_missing_kernel_is_refused(world: World) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import libvirt
 import pytest
-from vhal_libvirt import LibvirtDriver
+from vhal_libvirt import LibvirtDriver, eventloop
+from vhal_libvirt.document import dump, parse
 
 from tests.testbed import wait_until
 from vhal.driver import (
@@ -25,9 +28,18 @@ from vhal.driver import (
     HostUrl,
     StopMode,
 )
-from vhal.errors import AlreadyExists, HostUnreachable, InsufficientResources, InvalidUrl, NotFound, VhalError
+from vhal.errors import (
+    AlreadyExists,
+    EngineError,
+    HostUnreachable,
+    InsufficientResources,
+    InvalidUrl,
+    NotFound,
+    VhalError,
+)
 from vhal.spec import (
     BootImage,
+    BootKernel,
     Cpus,
     Disk,
     Gpu,
@@ -36,6 +48,7 @@ from vhal.spec import (
     MachineSpec,
     MachineState,
     Nic,
+    Serial,
 )
 
 SPEC = MachineSpec(name="one", memory="64MiB", cpus=2, labels={"team": "blue"}, disks=[Disk(size="1MiB")])
@@ -97,6 +110,110 @@ def test_delete_removes_what_create_made_and_nothing_else(simulated: LibvirtDriv
     assert pools[0].listVolumes() == ["mine"]
 
 
+def test_deleting_a_clone_leaves_the_disks_of_the_original(simulated: LibvirtDriver) -> None:
+    conn = simulated._connection.get()
+    pool = conn.storagePoolLookupByName("default-pool")
+    machine = simulated.create(SPEC.replace(disks=[Disk(size="1MiB", pool="default-pool")]), Context())
+    text = conn.lookupByUUIDString(machine.id).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    clone = text.replace("<name>one<", "<name>two<").replace(f"<uuid>{machine.id}<", f"<uuid>{uuid.uuid4()}<")
+    conn.defineXML(clone)
+    copied = simulated.inspect("two")
+    assert (copied.managed, copied.spec, copied.labels) == (False, None, {"team": "blue"})
+    # Even an original leaves what another machine uses by now.
+    simulated.delete(machine.id, Context())
+    assert pool.listVolumes() == ["one-0.qcow2"]
+    simulated.delete(copied.id, Context())
+    assert pool.listVolumes() == ["one-0.qcow2"]
+
+
+def test_delete_leaves_a_volume_that_was_taken_from_the_machine(simulated: LibvirtDriver) -> None:
+    conn = simulated._connection.get()
+    pool = conn.storagePoolLookupByName("default-pool")
+    machine = simulated.create(SPEC.replace(disks=[Disk(size="1MiB", pool="default-pool")]), Context())
+    root = parse(conn.lookupByUUIDString(machine.id).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    devices, disk = root.find("devices"), root.find("devices/disk")
+    assert devices is not None
+    assert disk is not None
+    devices.remove(disk)
+    conn.defineXML(dump(root))
+    simulated.delete(machine.id, Context())
+    assert pool.listVolumes() == ["one-0.qcow2"]
+
+
+def test_delete_says_which_volume_is_left(simulated: LibvirtDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise libvirt.libvirtError("no")
+
+    machine = simulated.create(SPEC.replace(disks=[Disk(size="1MiB", pool="default-pool")]), Context())
+    with monkeypatch.context() as patch:
+        patch.setattr(libvirt.virStorageVol, "delete", refuse)
+        with pytest.raises(EngineError, match=r"one-0\.qcow2 couldn't be removed"):
+            simulated.delete(machine.id, Context())
+    assert "one" not in {info.name for info in simulated.machines()}
+
+
+def test_make_leaves_no_volume_that_it_cant_look_at(simulated: LibvirtDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise libvirt.libvirtError("no")
+
+    pool = simulated._connection.get().storagePoolLookupByName("default-pool")
+    monkeypatch.setattr(libvirt.virStorageVol, "info", refuse)
+    with pytest.raises(libvirt.libvirtError):
+        simulated.create(SPEC.replace(disks=[Disk(size="1MiB", pool="default-pool")]), Context())
+    assert pool.listVolumes() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        ({"disks": [Disk(path="/etc/shadow", format="raw")]}, 1),
+        ({"disks": [Disk(path="//var/./spool/cron/root", format="raw")]}, 1),
+        ({"disks": [Disk(path="/dev/sda", format="raw")]}, 1),
+        ({"disks": [Disk(path="/root/.ssh/id_ed25519", format="raw")]}, 1),
+        ({"disks": [Disk(path="/boot/vmlinuz", format="raw")]}, 1),
+        ({"disks": [Disk(path="/var/lib/libvirt/images/a.img", format="raw")]}, 0),
+        ({"disks": [Disk(path="/var/pool/a.img", format="raw")]}, 0),
+        ({"disks": [Disk(path="/etcetera/a.img", format="raw")]}, 0),
+        ({"boot": BootKernel(kernel="/boot/vmlinuz", initrd="/etc/shadow")}, 1),
+        ({"boot": BootKernel(kernel="/proc/kcore", initrd="/run/secret")}, 2),
+        ({"boot": BootKernel(kernel="/boot/vmlinuz", initrd="/usr/lib/initrd")}, 0),
+        ({"boot": BootKernel(kernel="/root/.cache/vmlinuz")}, 0),
+        ({"serials": [Serial(log="/etc/cron.d/x")]}, 1),
+        ({"serials": [Serial(log="/srv/x.log")]}, 1),
+        ({"serials": [Serial(log="/var/log/libvirt/x.log")]}, 0),
+        ({"serials": [Serial(socket="/run/docker.sock")]}, 1),
+        ({"serials": [Serial(socket="/var/run/docker.sock")]}, 1),
+        ({"serials": [Serial(socket="/srv/x.sock")]}, 0),
+    ],
+)
+def test_files_of_the_system_arent_given_to_a_guest(
+    simulated: LibvirtDriver, fields: dict[str, Any], refused: int
+) -> None:
+    conn = simulated._connection.get()
+    conn.storagePoolDefineXML("<pool type='dir'><name>p</name><target><path>/var/pool</path></target></pool>")
+    answer = simulated.can(CREATE, MachineSpec(name="two", **fields))
+    assert [blocker.code for blocker in answer.blockers] == ["path-refused"] * refused
+    assert all(blocker.remedy for blocker in answer.blockers)
+
+
+def test_no_blank_disk_where_somebody_elses_bytes_are(simulated: LibvirtDriver) -> None:
+    conn = simulated._connection.get()
+    vg = "<name>vg</name><source><name>vg</name></source><target><path>/dev/vg</path></target>"
+    conn.storagePoolDefineXML(f"<pool type='logical'>{vg}</pool>")
+    answer = simulated.can(CREATE, SPEC.replace(disks=[Disk(size="1MiB", pool="vg", format="raw")]))
+    assert [blocker.code for blocker in answer.blockers] == ["pool-not-blank"]
+    assert answer.blockers[0].remedy
+
+
+def test_sizes_that_others_change_are_in_the_description(simulated: LibvirtDriver) -> None:
+    machine = simulated.create(SPEC, Context())
+    simulated.start(machine.id, Context())
+    before = simulated.describe()
+    simulated._connection.get().lookupByUUIDString(machine.id).setVcpusFlags(1, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    assert simulated.inspect(machine.id).cpus == 1
+    assert simulated.describe().allocated.cpus == before.allocated.cpus - 1
+
+
 def test_create_leaves_nothing_behind_when_it_fails(simulated: LibvirtDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise libvirt.libvirtError("no")
@@ -133,6 +250,7 @@ BLOCKED: dict[str, dict[str, Any]] = {
     "static-address": {"nics": [Nic(ip="10.0.0.2/24")]},
     "name-taken": {"name": "test"},
     "memory": {"memory": "1TiB"},
+    "too-many-cpus": {"cpus": 1000},
     "pool-missing": {"disks": [Disk(size="1MiB", pool="nowhere")]},
     "network-missing": {"nics": [Nic(network="nowhere")]},
     "bridge-missing": {"nics": [Nic(bridge="nowhere")]},
@@ -256,6 +374,24 @@ def test_machines_asks_for_no_machine_twice(simulated: LibvirtDriver, monkeypatc
 
     # The events of the creation, which come later, make it ask once more.
     wait_until(all_known, deadline=20, what="a listing without a call for one machine")
+
+
+def test_the_events_go_on_after_a_turn_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    ending, turns, original = threading.Event(), list[int](), libvirt.virEventRunDefaultImpl
+    here = threading.current_thread()
+
+    def turn() -> None:
+        if threading.current_thread() is not here:
+            original()
+            return
+        turns.append(1)
+        if len(turns) == 2:
+            ending.set()
+        raise libvirt.libvirtError("no")
+
+    monkeypatch.setattr(libvirt, "virEventRunDefaultImpl", turn)
+    eventloop._run(ending)
+    assert len(turns) == 2
 
 
 def test_a_closed_driver_says_so(simulated: LibvirtDriver) -> None:

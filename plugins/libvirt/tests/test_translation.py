@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import libvirt
 import pytest
-from vhal_libvirt.translation import translate
+from vhal_libvirt.translation import _BY_CODE, _RULES, translate
 
 from vhal import errors
 
@@ -63,7 +63,26 @@ def test_translation(code: int, domain: int, message: str, becomes: type[errors.
     assert ours.native is native
     assert message in ours.message
     assert ours.backend == "libvirt"
+    assert ours.hint
 
 
 def test_what_is_not_libvirts_is_left_alone() -> None:
     assert translate(ValueError("x")) is None
+
+
+def test_every_rule_has_a_hint() -> None:
+    assert all(hint for _, hint in _BY_CODE.values())
+    assert all(rule.hint for rule in _RULES)
+
+
+def test_a_firewall_has_no_say_in_a_socket_of_this_machine() -> None:
+    hints = {}
+    for where in (
+        "Failed to connect socket to '/run/x': No such file",
+        "unable to connect to server at 'h:1': Refused",
+    ):
+        ours = translate(libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, RPC, where))
+        assert ours is not None
+        assert ours.hint is not None
+        hints[where[:6]] = "firewall" in ours.hint
+    assert hints == {"Failed": False, "unable": True}

@@ -29,6 +29,9 @@ PROBE_CPU_S = 2.0
 """Processor time that it may take: a tenth of this where KVM works. Where KVM is emulated itself the firmware crawls
 through in several times as much, and a guest's kernel never gets anywhere; how busy the host is doesn't count."""
 
+_PROBED = frozenset({"x86_64", "i686"})
+"""Architectures whose firmware can be told to restart a machine without disks; elsewhere the announcement counts."""
+
 _POLL_S = 0.02
 _lock = threading.Lock()
 _verdicts: dict[str, bool] = {}
@@ -48,12 +51,30 @@ def domain_type(
 
 
 def kvm_runs(conn: libvirt.virConnect, facts: HostFacts) -> bool:
-    """Return whether KVM runs a guest on the host; found out once for each host and process."""
+    """Return whether KVM runs a guest on the host, or on other architectures than x86 whether it is announced.
+
+    Found out once for each host, until :func:`forget`. If the engine fails to try it, it is False this time.
+    """
+    if not probed(facts):
+        return "kvm" in facts.domain_types
     with _lock:
         verdict = _verdicts.get(facts.uuid)
         if verdict is None:
-            verdict = _verdicts[facts.uuid] = _probe(conn, facts)
-        return verdict
+            verdict = _probe(conn, facts)
+            if verdict is not None:
+                _verdicts[facts.uuid] = verdict
+        return verdict is True
+
+
+def probed(facts: HostFacts) -> bool:
+    """Return whether KVM is tried on such a host."""
+    return facts.arch in _PROBED
+
+
+def forget(host_id: str) -> None:
+    """Try it again next time: the host may have been restarted, or its engine be another one."""
+    # Without the lock, which is held while a probe runs: whoever calls this is told of things and can't wait.
+    _verdicts.pop(host_id, None)
 
 
 def _blocker(facts: HostFacts) -> Blocker:
@@ -72,25 +93,26 @@ def _blocker(facts: HostFacts) -> Blocker:
     )
 
 
-def _probe(conn: libvirt.virConnect, facts: HostFacts) -> bool:
+def _probe(conn: libvirt.virConnect, facts: HostFacts) -> bool | None:
+    """Return the verdict, or None if there is none since the engine failed."""
     # In a thread of its own, since where KVM hangs, libvirt's calls about the probe do too: a QEMU that stands still
     # inside the kernel takes the better part of a minute to start, and another one to kill.
-    verdict: list[bool] = []
+    verdict: list[bool | None] = []
     over = threading.Event()
 
     def work() -> None:
         try:
             verdict.append(_boot(conn, facts, over))
         except libvirt.libvirtError:
-            verdict.append(False)
+            verdict.append(None)
         finally:
             known.set()
 
     known = threading.Event()
     threading.Thread(target=work, name="vhal-libvirt-probe", daemon=True).start()
-    in_time = known.wait(PROBE_S)
+    known.wait(PROBE_S)
     over.set()
-    return in_time and verdict == [True]
+    return verdict[0] if verdict else False
 
 
 def _boot(conn: libvirt.virConnect, facts: HostFacts, over: threading.Event) -> bool:
@@ -105,7 +127,9 @@ def _boot(conn: libvirt.virConnect, facts: HostFacts, over: threading.Event) -> 
         return False
     except libvirt.libvirtError as error:
         # A transient machine that has ended isn't there any more.
-        return bool(error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN)
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        return True
     finally:
         with contextlib.suppress(libvirt.libvirtError):
             dom.destroy()

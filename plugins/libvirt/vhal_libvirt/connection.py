@@ -1,7 +1,8 @@
 """A connection to one libvirtd that survives the daemon's death, and what the daemon tells over it.
 
 A call on a connection that died fails; the next :meth:`Connection.get` opens a new one, with everything that listened
-listening again. Nothing here knows machines: it hands out libvirt's object and passes notices on.
+listening again. Who only listens calls nothing: so as soon as a connection dies, a thread begins to open a new one.
+Nothing here knows machines: it hands out libvirt's object and passes notices on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ KEEPALIVE_COUNT = 3
 """A peer that is silent for interval × (count + 1) seconds is dead."""
 OPEN_S = 30.0
 """A daemon that hasn't answered by then won't."""
+
+REOPEN_FIRST_S = 0.1
+REOPEN_MOST_S = 30.0
+"""Pauses between attempts to open a connection that died: each twice as long as the one before, up to this."""
 
 Topic = Literal["lifecycle", "reboot", "metadata", "iteration", "job", "closed"]
 
@@ -56,6 +61,8 @@ class Connection:
         self._registered: list[int] = []
         self._listeners: list[Listener] = []
         self._closed = False
+        self._opening: threading.Event | None = None
+        self._ending = threading.Event()
 
     def get(self) -> libvirt.virConnect:
         """Return a connection that was alive a moment ago.
@@ -69,11 +76,11 @@ class Connection:
             return conn
         with self._lock:
             if self._closed:
-                raise HostUnreachable("the connection was closed", hint="open the host again", backend="libvirt")
+                raise _closed()
             if self._open is not None and self._open.isAlive():
                 return self._open
             lost = self._open
-            self._drop()
+            self._forget()
             self._open = self._connect()
         if lost is not None:
             self.tell(Notice("closed"))
@@ -94,16 +101,27 @@ class Connection:
 
     def close(self) -> None:
         """Let go of the daemon. Idempotent; never raises."""
+        self._closed = True
+        self._ending.set()
+        if (opening := self._opening) is not None:
+            opening.set()  # whoever is opening it holds the lock, and need not go on
         with self._lock:
-            self._closed = True
-            self._drop()
+            conn = self._forget()
+            if conn is not None:
+                with contextlib.suppress(libvirt.libvirtError):
+                    conn.close()
 
     def _connect(self) -> libvirt.virConnect:
         eventloop.start()
-        conn = _in_time(self._uri)
+        self._opening = threading.Event()
+        if self._closed:
+            raise _closed()
+        conn = _in_time(self._uri, self._opening)
         # Not every driver is remote; a local one can't lose its line.
         with contextlib.suppress(libvirt.libvirtError):
             conn.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
+        with contextlib.suppress(libvirt.libvirtError):
+            conn.registerCloseCallback(self._on_close, None)
         register = conn.domainEventRegisterAny
         try:
             self._registered = [
@@ -114,21 +132,43 @@ class Connection:
                 register(None, libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, self._on_job, None),
             ]
         except libvirt.libvirtError:
+            with contextlib.suppress(libvirt.libvirtError):
+                conn.unregisterCloseCallback()
             conn.close()
             raise
         return conn
 
-    def _drop(self) -> None:
+    def _on_close(self, conn: Any, reason: int, opaque: Any) -> None:
+        # In libvirt's thread, which must not wait for anything: opening takes that thread's own help.
+        if not self._closed:
+            threading.Thread(target=self._reopen, name="vhal-libvirt-reopen", daemon=True).start()
+
+    def _reopen(self) -> None:
+        pause_s = REOPEN_FIRST_S
+        while not self._ending.wait(pause_s):
+            try:
+                self.get()
+            except (libvirt.libvirtError, HostUnreachable):
+                pause_s = min(2 * pause_s, REOPEN_MOST_S)
+                continue
+            return
+
+    def _forget(self) -> libvirt.virConnect | None:
+        """Let go of the connection and return it. It isn't closed: a call that is still under way over it would crash.
+
+        It closes when the last one who has it lets it go.
+        """
         conn, self._open = self._open, None
         registered, self._registered = self._registered, []
         if conn is None:
-            return
-        # Each registration holds the connection open; on a dead one all of this fails, and nothing is left to do.
+            return None
+        # Each registration holds the connection open; on a dead one some of this fails, and nothing is left to do.
         for callback in registered:
             with contextlib.suppress(libvirt.libvirtError):
                 conn.domainEventDeregisterAny(callback)
         with contextlib.suppress(libvirt.libvirtError):
-            conn.close()
+            conn.unregisterCloseCallback()
+        return conn
 
     def tell(self, notice: Notice) -> None:
         """Pass a notice on: libvirt's, or one that libvirt owes."""
@@ -152,11 +192,18 @@ class Connection:
         self.tell(Notice("job", dom.UUIDString(), dom.name(), facts=facts))
 
 
-def _in_time(uri: str) -> libvirt.virConnect:
-    """Open ``uri``, but don't wait for ever: a daemon that is stopped accepts and never answers."""
+def _closed() -> HostUnreachable:
+    return HostUnreachable("the connection was closed", hint="open the host again", backend="libvirt")
+
+
+def _in_time(uri: str, done: threading.Event) -> libvirt.virConnect:
+    """Open ``uri``, but don't wait for ever: a daemon that is stopped accepts and never answers.
+
+    Somebody else may set ``done``, to have it waited for no longer.
+    """
     outcome: list[libvirt.virConnect | Exception] = []
-    done = threading.Event()
     given_up = threading.Event()
+    handing_over = threading.Lock()
 
     def work() -> None:
         try:
@@ -164,14 +211,20 @@ def _in_time(uri: str) -> libvirt.virConnect:
         except libvirt.libvirtError as error:
             outcome.append(error)
         else:
-            outcome.append(conn)
-            if given_up.is_set():
-                conn.close()
+            with handing_over:
+                outcome.append(conn)
+                if given_up.is_set():
+                    conn.close()
         done.set()
 
     threading.Thread(target=work, name="vhal-libvirt-open", daemon=True).start()
-    if not done.wait(OPEN_S):
-        given_up.set()
+    in_time = done.wait(OPEN_S)
+    with handing_over:
+        if not outcome:
+            given_up.set()
+    if given_up.is_set():
+        if in_time:
+            raise _closed()
         raise HostUnreachable(
             f"libvirtd accepted the connection but didn't answer within {OPEN_S:g} s",
             hint="look at the daemon on that host; it may be stopped or overloaded",

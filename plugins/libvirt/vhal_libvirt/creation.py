@@ -7,7 +7,7 @@ import uuid
 import libvirt
 
 from vhal.driver import Answer, Context
-from vhal.errors import EngineError
+from vhal.errors import EngineError, VhalError
 from vhal.spec import MachineSpec
 from vhal_libvirt import requirements, storage
 from vhal_libvirt.domain_xml import Blueprint, domain_xml
@@ -21,6 +21,7 @@ def create(conn: libvirt.virConnect, facts: Facts, spec: MachineSpec, ctx: Conte
     found = requirements.examine(conn, facts, spec)
     if found.blockers:
         raise Answer.of(found.blockers).error(backend="libvirt", machine=spec.name)
+    identity = str(uuid.uuid4())
     made: list[str] = []
     try:
         sources = dict(found.files)
@@ -29,12 +30,12 @@ def create(conn: libvirt.virConnect, facts: Facts, spec: MachineSpec, ctx: Conte
             sources[place] = storage.make(conn, volume)
             made.append(sources[place].path)
         blueprint = Blueprint(
-            id=str(uuid.uuid4()),
+            id=identity,
             domain_type=found.domain_type,
             arch=found.arch,
             machine=found.machine,
             disks=tuple(sources[place] for place in range(len(spec.disks))),
-            record=record_of(spec, tuple(made)),
+            record=record_of(spec, tuple(made), identity),
         )
         ctx.check()
         return conn.defineXMLFlags(domain_xml(spec, blueprint), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
@@ -46,6 +47,8 @@ def create(conn: libvirt.virConnect, facts: Facts, spec: MachineSpec, ctx: Conte
 def delete(conn: libvirt.virConnect, dom: libvirt.virDomain, *, simulated: bool, keep_disks: bool) -> None:
     """Remove a machine that isn't active, and, unless they are to be kept, the volumes that were made for it.
 
+    A volume that isn't among its disks any more, or that another machine uses too, stays.
+
     Raises:
         vhal.errors.EngineError: The machine is gone, but a volume of it couldn't be removed.
     """
@@ -56,13 +59,14 @@ def delete(conn: libvirt.virConnect, dom: libvirt.virDomain, *, simulated: bool,
         # The variables of a machine that somebody else made may be somebody else's file.
         flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM if record.managed else libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
         flags |= libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    volumes = () if keep_disks or not record.volumes else _own(conn, dom, record.volumes)
     dom.undefineFlags(flags)
     left: list[str] = []
-    failure: libvirt.libvirtError | None = None
-    for path in () if keep_disks else record.volumes:
+    failure: Exception | None = None
+    for path in volumes:
         try:
             storage.remove(conn, path)
-        except libvirt.libvirtError as error:
+        except (libvirt.libvirtError, VhalError) as error:
             left.append(path)
             failure = error
     if left:
@@ -73,3 +77,17 @@ def delete(conn: libvirt.virConnect, dom: libvirt.virDomain, *, simulated: bool,
             machine=name,
             native=failure,
         )
+
+
+def _own(conn: libvirt.virConnect, dom: libvirt.virDomain, volumes: tuple[str, ...]) -> list[str]:
+    """Return those of the volumes that are disks of the machine and of no other one."""
+    own = storage.disks_of(conn, dom)
+    others: set[str] = set()
+    for other in conn.listAllDomains():
+        if other.UUID() != dom.UUID():
+            try:
+                others |= storage.disks_of(conn, other)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:  # it went away meanwhile
+                    raise
+    return [path for path in volumes if path in own - others]

@@ -103,11 +103,13 @@ def _daemon() -> list[Finding]:
 
 
 def _kvm(conn: libvirt.virConnect, facts: HostFacts) -> Finding:
-    from vhal_libvirt.accelerator import kvm_runs
+    from vhal_libvirt.accelerator import kvm_runs, probed
 
     if "kvm" not in facts.domain_types:
         what = "libvirt can't use it" if _KVM.exists() else "there is no /dev/kvm"
         return Finding(False, "KVM", f"{what}; guests are emulated, which is slow", _NO_KVM)
+    if not probed(facts):
+        return Finding(True, "KVM", f"is announced; it isn't tried on {facts.arch}")
     return _verdict(kvm_runs(conn, facts))
 
 

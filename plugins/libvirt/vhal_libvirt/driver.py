@@ -28,7 +28,7 @@ from vhal.driver import (
 )
 from vhal.errors import NotFound, VhalError
 from vhal.spec import HostInfo, MachineInfo, MachineSpec
-from vhal_libvirt import creation, host_report, power, requirements, saving, translation
+from vhal_libvirt import accelerator, creation, host_report, power, requirements, saving, translation
 from vhal_libvirt.abilities import machine_answer
 from vhal_libvirt.address import libvirt_uri
 from vhal_libvirt.connection import Connection, Notice
@@ -55,6 +55,7 @@ class LibvirtDriver(Driver):
         self._facts = Facts()
         self._inventory = Inventory()
         self._saving: set[str] = set()
+        self.host_id = ""
         self._connection.listen(self._notice)
         conn = connection.get()
         facts = self._facts.host(conn)
@@ -81,7 +82,9 @@ class LibvirtDriver(Driver):
 
     def describe(self) -> HostInfo:
         conn = self._connection.get()
-        return host_report.describe(conn, self._name, self._facts.host(conn), self._inventory.machines(conn))
+        return host_report.describe(
+            conn, self._name, self._facts.host(conn), self._inventory.machines(conn, fresh=True)
+        )
 
     def machines(self) -> list[MachineInfo]:
         return self._inventory.machines(self._connection.get())
@@ -179,6 +182,7 @@ class LibvirtDriver(Driver):
         self._inventory.notice(notice)
         if notice.topic == "closed":
             self._facts.forget()
+            accelerator.forget(self.host_id)
 
     def _machine(self, id: str) -> libvirt.virDomain:
         return self._connection.get().lookupByUUIDString(id)

@@ -16,6 +16,7 @@ _lock = threading.Lock()
 _thread: threading.Thread | None = None
 _ending = threading.Event()
 _END_S = 2.0
+_PAUSE_S = 0.1
 
 
 def start() -> None:
@@ -27,7 +28,7 @@ def start() -> None:
         # By default libvirt prints every error, also those that are expected and dealt with.
         libvirt.registerErrorHandler(_silent, None)
         libvirt.virEventRegisterDefaultImpl()
-        _thread = threading.Thread(target=_run, name="vhal-libvirt-events", daemon=True)
+        _thread = threading.Thread(target=_run, args=(_ending,), name="vhal-libvirt-events", daemon=True)
         _thread.start()
         atexit.register(_stop)
 
@@ -36,9 +37,13 @@ def _silent(context: Any, error: Any) -> None:
     return None
 
 
-def _run() -> None:
-    while not _ending.is_set():
-        libvirt.virEventRunDefaultImpl()
+def _run(ending: threading.Event) -> None:
+    while not ending.is_set():
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError:
+            # One turn that fails must not end the events of every connection; nor may one that always fails spin.
+            ending.wait(_PAUSE_S)
 
 
 def _stop() -> None:

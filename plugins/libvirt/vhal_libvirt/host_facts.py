@@ -24,7 +24,7 @@ class DomainFacts:
     """What one kind of domain (architecture, machine type, accelerator) can have on a host."""
 
     known: bool = False
-    """False where the driver has no such report; then nothing is known to be missing."""
+    """False where the driver has no such report; then only the processors are known, and nothing to be missing."""
     firmwares: frozenset[str] = frozenset()
     secure_boot: bool = False
     emulated_tpm: bool = False
@@ -124,13 +124,13 @@ def read_host(conn: libvirt.virConnect) -> HostFacts:
 
 
 def read_domain(conn: libvirt.virConnect, arch: str, domain_type: str, machine: str | None) -> DomainFacts:
-    """Return what a domain can have; an empty answer from a driver that doesn't tell."""
+    """Return what a domain can have; little from a driver that doesn't tell."""
     try:
         root = parse(conn.getDomainCapabilities(None, arch, machine, domain_type))
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
             raise
-        return DomainFacts()
+        return DomainFacts(most_cpus=conn.getMaxVcpus(domain_type))
     modes = {mode.get("name", ""): mode for mode in root.iterfind("cpu/mode") if mode.get("supported") == "yes"}
     custom = modes.get("custom")
     return DomainFacts(

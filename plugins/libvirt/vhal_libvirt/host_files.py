@@ -1,6 +1,6 @@
 """Files on the host, seen through libvirt's storage API: it works wherever the host is.
 
-A file is looked up as a volume of a pool that has its folder, or of a pool that exists only while it is looked up.
+A file is looked up as a volume of a pool that has its folder, or of a pool that is there or started only meanwhile.
 Nothing is changed. Making volumes is :mod:`vhal_libvirt.storage`.
 """
 
@@ -42,6 +42,32 @@ def _plain(path: str) -> PurePosixPath:
     return PurePosixPath("/" + path.lstrip("/"))
 
 
+def pool_folders(conn: libvirt.virConnect) -> set[str]:
+    """Return the folders of the host's storage pools."""
+    found = set()
+    for pool in conn.listAllStoragePools():
+        with contextlib.suppress(libvirt.libvirtError):  # it may have gone meanwhile
+            target = parse(pool.XMLDesc(0)).findtext("target/path")
+            if target and not pool.name().startswith(LOOK_PREFIX):
+                found.add(str(_plain(target)))
+    return found
+
+
+def _started(pool: libvirt.virStoragePool) -> libvirt.virStoragePool | None:
+    try:
+        pool.create(0)
+    except libvirt.libvirtError as error:
+        if not _no_folder(error):
+            raise
+        return None
+    return pool
+
+
+def _no_folder(error: libvirt.libvirtError) -> bool:
+    message = error.get_error_message() or ""
+    return any(words in message for words in ("cannot open path", "cannot open directory", "No such file"))
+
+
 class HostFiles:
     """Looks files up on one host."""
 
@@ -68,14 +94,25 @@ class HostFiles:
         return found
 
     @contextlib.contextmanager
+    def volume(self, path: str) -> Iterator[libvirt.virStorageVol | None]:
+        """Have a file as libvirt's volume, or None if it isn't there, as long as the context lasts.
+
+        Raises:
+            vhal.errors.Busy: Its folder is being looked at by others all the time.
+        """
+        with _looking, self._pool(str(_plain(path).parent)) as pool:
+            yield None if pool is None else self._volume(pool, path)
+
+    @contextlib.contextmanager
     def _pool(self, folder: str) -> Iterator[libvirt.virStoragePool | None]:
         pool = self._existing(folder)
-        if pool is not None:
+        if pool is not None and pool.isActive():
             with contextlib.suppress(libvirt.libvirtError):
                 pool.refresh(0)  # files may have come since libvirt looked; a busy pool is taken as it is
             yield pool
             return
-        pool = self._transient(folder)
+        # Two pools on one folder aren't allowed, be one of them inactive; so that one is started for a moment.
+        pool = self._transient(folder) if pool is None else _started(pool)
         try:
             yield pool
         finally:
@@ -84,12 +121,19 @@ class HostFiles:
                     pool.destroy()
 
     def _existing(self, folder: str) -> libvirt.virStoragePool | None:
-        for pool in self._conn.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
+        for pool in self._pools_on(folder):
+            if not pool.name().startswith(LOOK_PREFIX):
+                return pool
+        return None
+
+    def _pools_on(self, folder: str) -> list[libvirt.virStoragePool]:
+        found = []
+        for pool in self._conn.listAllStoragePools():
             with contextlib.suppress(libvirt.libvirtError):  # another process's look may have ended meanwhile
                 target = parse(pool.XMLDesc(0)).findtext("target/path")
-                if not pool.name().startswith(LOOK_PREFIX) and target and str(_plain(target)) == folder:
-                    return pool
-        return None
+                if target and str(_plain(target)) == folder:
+                    found.append(pool)
+        return found
 
     def _transient(self, folder: str) -> libvirt.virStoragePool | None:
         root = etree.Element("pool", type="dir")
@@ -97,18 +141,34 @@ class HostFiles:
         child(child(root, "target"), "path", folder)
         text = dump(root)
         waiting = Context()
-        for _ in range(_ATTEMPTS):
+        others: set[str] | None = None
+        for attempt in range(_ATTEMPTS + 1):
+            if attempt == _ATTEMPTS and others:
+                self._clear(folder, others)
             try:
                 return self._conn.storagePoolCreateXML(text, 0)
             except libvirt.libvirtError as error:
-                message = error.get_error_message() or ""
-                if "cannot open path" in message or "cannot open directory" in message or "No such file" in message:
+                if _no_folder(error):
                     return None
+                message = error.get_error_message() or ""
                 if "conflict" not in message and "already" not in message:
                     raise
             # Two pools on one folder aren't allowed; another process is looking, which takes milliseconds.
+            names = {pool.name() for pool in self._pools_on(folder)}
+            others = names if others is None else others & names
             waiting.wait(_PAUSE_S)
-        raise Busy(f"the folder {folder} is in use by another storage pool", hint="try again", backend="libvirt")
+        raise Busy(
+            f"the folder {folder} is in use by another storage pool",
+            hint="try again",
+            backend="libvirt",
+        )
+
+    def _clear(self, folder: str, names: set[str]) -> None:
+        """Remove what a look that was killed half-way left: the same pool there all the time isn't a look any more."""
+        for pool in self._pools_on(folder):
+            if pool.name().startswith(LOOK_PREFIX) and pool.name() in names:
+                with contextlib.suppress(libvirt.libvirtError):
+                    pool.destroy()
 
     def _volume(self, pool: libvirt.virStoragePool, path: str) -> libvirt.virStorageVol | None:
         try:

@@ -4,6 +4,9 @@ The bulk call tells no more than states, on purpose: asking for memory or proces
 and one that hangs would hang the list. The rest (name, size, labels) hardly changes and is asked for once per machine;
 libvirt's events say when it must be asked for again. So this is a cache of what the engine says, never a truth of its
 own: a machine that the engine doesn't list isn't listed.
+
+There is one thing that libvirt tells nobody: that a machine was given another size, be it stopped or running. The list
+shows that when the machine starts or stops the next time. Whoever decides by the size asks for a fresh list.
 """
 
 from __future__ import annotations
@@ -47,15 +50,15 @@ class Inventory:
         self._known: dict[bytes, _Known] = {}
         self._changes = 0
 
-    def machines(self, conn: libvirt.virConnect) -> list[MachineInfo]:
-        """Return every machine of the host, without specs."""
+    def machines(self, conn: libvirt.virConnect, *, fresh: bool = False) -> list[MachineInfo]:
+        """Return every machine of the host, without specs; ``fresh`` with all as it is now, one call for each."""
         stats = conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
         saved = {dom.UUID() for dom in conn.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)}
         infos: list[MachineInfo] = []
         known = self._known
         for dom, facts in stats:
             key = dom.UUID()
-            entry = known.get(key)
+            entry = None if fresh else known.get(key)
             if entry is None:
                 entry = self._learn(dom)
                 if entry is None:
@@ -142,15 +145,15 @@ _REDEFINING = frozenset(
         libvirt.VIR_DOMAIN_EVENT_STOPPED,
     }
 )
-"""Events after which a machine may be of another size: what is changed while it runs ends with its run."""
+"""Events after which a machine may be another: what is changed while it runs ends with its run."""
 
 
 def read_record(dom: libvirt.virDomain) -> Record:
-    """Return what vhal remembers about a machine; an empty record for one that it never touched."""
+    """Return what vhal remembers about a machine; an empty record for one that it never touched, less for a clone."""
     try:
         text = dom.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, metadata.NAMESPACE, 0)
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
             return Record()
         raise
-    return metadata.read(parse(text))
+    return metadata.read(parse(text)).read_from(dom.UUIDString())

@@ -30,6 +30,8 @@ class Record:
     """The spec it was made from, as JSON; None for a machine of somebody else."""
     volumes: tuple[str, ...] = ()
     """Paths of the volumes that were made for it, and go with it."""
+    id: str | None = None
+    """Id of the machine that it was written for; a copy of the machine's document carries it on to another one."""
 
     @property
     def managed(self) -> bool:
@@ -40,13 +42,20 @@ class Record:
         """Return the memory of the copy on the next host."""
         return replace(self, epoch=self.epoch + 1)
 
+    def read_from(self, id: str) -> Record:
+        """Return what of this memory is true for the machine with that id, in whose document it was found.
 
-def record_of(spec: MachineSpec, volumes: tuple[str, ...]) -> Record:
+        A clone is another machine: vhal didn't make it, and the volumes are those of the original.
+        """
+        return self if self.id == id else replace(self, spec=None, volumes=())
+
+
+def record_of(spec: MachineSpec, volumes: tuple[str, ...], id: str) -> Record:
     """Return the memory of a new machine."""
     kept = spec.without_secrets()
     # ASCII only: JSON may hold characters that XML may not.
     text = json.dumps(kept.model_dump(mode="json"), ensure_ascii=True)
-    return Record(0, spec.labels, text, volumes)
+    return Record(0, spec.labels, text, volumes, id)
 
 
 def spec_of(record: Record) -> MachineSpec | None:
@@ -62,6 +71,8 @@ def spec_of(record: Record) -> MachineSpec | None:
 def element(record: Record) -> etree._Element:
     """Return the memory as the element that goes below ``<metadata>``."""
     root = etree.Element(_tag("machine"), {"epoch": str(record.epoch)}, nsmap={PREFIX: NAMESPACE})
+    if record.id is not None:
+        root.set("id", record.id)
     for key, value in sorted(record.labels.items()):
         child(root, _tag("label"), value, key=key)
     for path in record.volumes:
@@ -90,7 +101,9 @@ def read(root: etree._Element | None) -> Record:
         elif name == "spec":
             spec = item.text or ""
     epoch = root.get("epoch", "0")
-    return Record(int(epoch) if epoch.isdecimal() else 0, FrozenDict(labels), spec, tuple(volumes))
+    return Record(
+        int(epoch) if epoch.isdecimal() else 0, FrozenDict(labels), spec, tuple(volumes), root.get("id") or None
+    )
 
 
 def find(domain: etree._Element) -> etree._Element | None:

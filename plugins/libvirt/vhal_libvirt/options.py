@@ -1,7 +1,7 @@
 """What only libvirt understands: the models behind ``options["libvirt"]`` of a spec and of a migration policy.
 
 No option can name a program, a file to run or raw XML: specs come from people who may make machines, not from those
-who may do anything on the host.
+who may do anything on the host. The rest of a spec can name files; which ones is :mod:`vhal_libvirt.host_paths`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import libvirt
 from vhal.driver import Blocker, Level
 from vhal.errors import AlreadyExists, ImageRejected, InsufficientResources, NotFound
 from vhal.spec import BootImage, BootKernel, Disk, MachineKind, MachineSpec
-from vhal_libvirt import accelerator, image_header, storage
+from vhal_libvirt import accelerator, host_paths, image_header, storage
 from vhal_libvirt.device_xml import DEFAULT_NETWORK, DiskSource
 from vhal_libvirt.host_facts import DomainFacts, Facts, HostFacts
 from vhal_libvirt.host_files import HostFile, HostFiles
@@ -43,6 +43,7 @@ def examine(conn: libvirt.virConnect, facts: Facts, spec: MachineSpec) -> Findin
     options = spec.options_for("libvirt", LibvirtOptions)
     found = Findings()
     found.blockers += _unsupported(spec)
+    found.blockers += host_paths.refused(conn, spec)
     if found.blockers:
         return found
     host = facts.host(conn)
@@ -108,6 +109,14 @@ def _machine(spec: MachineSpec, host: HostFacts) -> str | None:
 
 
 def _hardware(spec: MachineSpec, host: HostFacts, domain: DomainFacts) -> Iterator[Blocker]:
+    if spec.cpus.count > domain.most_cpus > 0:
+        yield Blocker(
+            "too-many-cpus",
+            f"a machine of this kind has at most {domain.most_cpus} processors",
+            "use fewer processors",
+            Level.HOST,
+            InsufficientResources,
+        )
     if not domain.known:
         return
     if spec.firmware.type == "uefi" and "efi" not in domain.firmwares:
@@ -116,10 +125,6 @@ def _hardware(spec: MachineSpec, host: HostFacts, domain: DomainFacts) -> Iterat
         yield _host("no-secure-boot", "the host's firmware has no secure boot", "install a firmware that has it")
     if spec.firmware.tpm and not domain.emulated_tpm:
         yield _host("no-tpm", "the host can't emulate a TPM", "install swtpm and swtpm-tools")
-    if spec.cpus.count > domain.most_cpus > 0:
-        yield _host(
-            "too-many-cpus", f"this machine type has at most {domain.most_cpus} processors", "use fewer processors"
-        )
     yield from _cpu_model(spec.cpus.model, domain)
     for bus in sorted({disk.bus for disk in spec.disks} - domain.disk_buses):
         yield _host("disk-bus", f"this machine type has no {bus} disks", "use bus virtio")
@@ -203,6 +208,12 @@ def _new_disks(conn: libvirt.virConnect, spec: MachineSpec, *, simulated: bool) 
                 f"pool {volume.pool!r} of type {kind!r} has neither files nor block devices",
                 "choose a pool of another type",
             )
+        elif storage.blocks(kind):
+            yield _host(
+                "pool-not-blank",
+                f"a new disk in pool {volume.pool!r} of type {kind!r} would show the guest what was there before",
+                "use a pool of files, or make the volume, wipe it (virsh vol-wipe), and give its path",
+            )
         elif storage.volume_named(pool, volume.name) is not None:
             yield Blocker(
                 "volume-exists",
@@ -240,6 +251,13 @@ def missing_file(path: str) -> Blocker:
 
 def _image(disk: Disk, file: HostFile) -> Iterator[Blocker]:
     if file.header is None:
+        yield Blocker(
+            "image-rejected",
+            f"{file.path} isn't used: its first bytes can't be read, so nobody knows what QEMU would make of them",
+            "put it into a folder or a pool of files, which libvirt can read",
+            Level.MACHINE,
+            ImageRejected,
+        )
         return
     problem = image_header.inspect(file.header, disk.format)
     if problem is not None:

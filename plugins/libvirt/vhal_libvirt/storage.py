@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import libvirt
 from lxml import etree
 
-from vhal.errors import Unsupported
+from vhal.errors import Unsupported, VhalError
 from vhal.spec import Disk, MachineSpec
 from vhal_libvirt.device_xml import DiskSource
 from vhal_libvirt.document import child, dump, parse
+from vhal_libvirt.host_files import HostFiles
 
 DEFAULT_POOL = "default"
 DEFAULT_FOLDER = "/var/lib/libvirt/images"
@@ -63,6 +64,11 @@ def holds_disks(kind: str) -> bool:
     return kind in _FILE_POOLS or kind in _BLOCK_POOLS
 
 
+def blocks(kind: str) -> bool:
+    """Return whether new volumes of such a pool are parts of a device, with what was written there before."""
+    return kind in _BLOCK_POOLS
+
+
 def volume_named(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
     """Return the volume, or None if there is none. An inactive pool shows none."""
     if not pool.isActive():
@@ -84,33 +90,56 @@ def make(conn: libvirt.virConnect, volume: Volume) -> DiskSource:
     """
     pool = _ready(conn, volume.pool)
     made = pool.createXML(_volume_xml(volume), 0)
+    try:
+        return _source(volume, made)
+    except BaseException:
+        with contextlib.suppress(libvirt.libvirtError):
+            made.delete(0)
+        raise
+
+
+def _source(volume: Volume, made: libvirt.virStorageVol) -> DiskSource:
     kind, *_ = made.info()
     if kind not in (libvirt.VIR_STORAGE_VOL_FILE, libvirt.VIR_STORAGE_VOL_BLOCK):
-        made.delete(0)
         raise Unsupported(
             f"volumes of pool {volume.pool!r} are neither files nor block devices",
-            hint="choose a pool of files or block devices",
+            hint="choose a pool of files",
             backend="libvirt",
         )
     return DiskSource(made.path(), kind == libvirt.VIR_STORAGE_VOL_BLOCK)
 
 
 def remove(conn: libvirt.virConnect, path: str) -> None:
-    """Remove a volume that :func:`make` made. Does nothing if it is gone."""
-    try:
-        volume = conn.storageVolLookupByPath(path)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_VOL:
-            return
-        raise
-    volume.delete(0)
+    """Remove a volume that :func:`make` made. Does nothing if it is gone.
+
+    Its pool may not know it any more, or not be there itself: it is looked for as any file is.
+    """
+    with HostFiles(conn).volume(path) as volume:
+        if volume is not None:
+            volume.delete(0)
 
 
 def remove_all(conn: libvirt.virConnect, paths: list[str]) -> None:
     """Remove volumes while another error is on its way; what fails here must not hide it."""
     for path in paths:
-        with contextlib.suppress(libvirt.libvirtError):
+        with contextlib.suppress(libvirt.libvirtError, VhalError):
             remove(conn, path)
+
+
+def disks_of(conn: libvirt.virConnect, dom: libvirt.virDomain) -> set[str]:
+    """Return the paths of all that a machine has or will have as a disk, what lies below a disk among it."""
+    kinds = {0, libvirt.VIR_DOMAIN_XML_INACTIVE} if dom.isPersistent() else {0}
+    paths: set[str] = set()
+    for flags in kinds:
+        for source in parse(dom.XMLDesc(flags)).iterfind("devices/disk//source"):
+            path = source.get("file") or source.get("dev")
+            pool, name = source.get("pool"), source.get("volume")
+            if path is None and pool is not None and name is not None:
+                with contextlib.suppress(libvirt.libvirtError):  # nobody can use what isn't there
+                    path = conn.storagePoolLookupByName(pool).storageVolLookupByName(name).path()
+            if path is not None:
+                paths.add(path)
+    return paths
 
 
 def _ready(conn: libvirt.virConnect, name: str) -> libvirt.virStoragePool:
