@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import libvirt
 import pytest
 from vhal_libvirt import LibvirtDriver
+from vhal_libvirt.connection import Notice
 from vhal_libvirt.doctor import findings
 
 from tests.testbed import wait_until
-from vhal.driver import MIGRATION, Context, MigrationPolicy, StopMode
+from vhal.driver import MIGRATION, Context, HostUrl, MigrationPolicy, StopMode
 from vhal.errors import HostUnreachable
 from vhal.spec import MachineSpec, MachineState
 
@@ -46,6 +47,37 @@ def test_a_dead_daemon_and_its_return(
     world.a.stop(machine.id, StopMode.FORCED, Context())
     wait_until(lambda: ("stopped", machine.name) in seen, deadline=20, what="an event over the new connection")
     world.a.delete(machine.id, Context())
+
+
+def test_who_only_listens_goes_on_hearing_after_the_daemons_return(
+    world: World, events_of: Callable[[LibvirtDriver], list[tuple[str, str]]]
+) -> None:
+    host = world.lab.hosts[0]
+    seen = events_of(world.a)
+    reopened: list[Notice] = []
+    cancel = world.a._connection.listen(reopened.append)
+    host.signal_daemon(signal.SIGKILL)
+    host.start_daemon()
+    wait_until(lambda: "closed" in [notice.topic for notice in reopened], deadline=60, what="the new connection")
+    cancel()
+    other = libvirt.open(host.native_uri)
+    other.defineXML("<domain type='qemu'><name>quiet</name><memory>1024</memory><os><type>hvm</type></os></domain>")
+    other.lookupByName("quiet").undefine()
+    other.close()
+    wait_until(lambda: ("deleted", "quiet") in seen, deadline=20, what="an event that nobody here caused")
+    assert seen == [("created", "quiet"), ("deleted", "quiet")]
+
+
+def test_nobody_reopens_what_was_closed(world: World) -> None:
+    host = world.lab.hosts[0]
+    driver = LibvirtDriver.open(HostUrl.parse(host.url))
+    host.signal_daemon(signal.SIGKILL)
+    driver.close()
+    host.start_daemon()
+    wait_until(lambda: world.a._connection._open is not None, deadline=60, what="the other driver's new connection")
+    assert driver._connection._open is None
+    with pytest.raises(HostUnreachable):
+        driver.machines()
 
 
 def test_a_call_in_flight(world: World) -> None:

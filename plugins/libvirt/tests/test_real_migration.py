@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import libvirt
 import pytest
+from vhal_libvirt.migration import nvram
 
 from tests.testbed import wait_until
 from vhal.driver import MIGRATION, Context, MigrationPolicy, Offer, Progress, Ticket
@@ -341,3 +343,130 @@ def test_a_machine_of_somebody_else_moves(world: World) -> None:
     world.move(world.a, world.b, machine.id)
     arrived = world.b.inspect(machine.id)
     assert (arrived.managed, arrived.epoch) == (False, 1)
+
+
+def test_a_move_that_isnt_live_is_judged_as_one(world: World) -> None:
+    disk = world.disk("cold.qcow2", cache="writeback")
+    machine = world.a.create(world.spec(disks=(disk,)), Context())
+    world.a.start(machine.id, Context())
+    cold = MigrationPolicy(live=False)
+    giving = world.a.provides(MIGRATION)
+    offer = changed(
+        giving.offer(machine.id, cold),
+        held="devices",
+        cpu="<cpu mode='custom' match='exact'><model>Icelake-Server</model></cpu>",
+    )
+    assert set(examined(world, offer)) == {"cpu-mismatch", "host-devices", "unsafe-cache"}
+    assert examined(world, offer, cold) == []
+    # It is started again afterwards, so there must be room; one that was stopped before needs none.
+    heavy = offer.replace(machine=offer.machine.model_copy(update={"memory": 1 << 50}))
+    assert examined(world, heavy, cold) == ["memory"]
+    assert examined(world, heavy.replace(state=MachineState.STOPPED)) == []
+    kept = changed(offer, firmware=["a TPM", "UEFI variables"], held=None, cpu=None)
+    assert examined(world, kept, cold) == ["firmware-state"]
+    assert examined(world, kept.replace(state=MachineState.STOPPED)) == ["firmware-state"]
+    assert examined(world, kept, MigrationPolicy(allow_unsafe=True)) == []
+
+
+def test_a_machine_with_a_device_of_its_host_is_offered(world: World) -> None:
+    machine = world.a.create(world.spec(), Context())
+    conn = world.a._connection.get()
+    xml = world.a._machine(machine.id).XMLDesc(0)
+    address = "<address domain='0' bus='9' slot='0' function='0'/>"
+    device = f"<hostdev mode='subsystem' type='pci'><source>{address}</source></hostdev>"
+    conn.defineXML(xml.replace("</devices>", f"{device}</devices>"))
+    assert world.a.can(MIGRATION, machine)
+    offer = world.a.provides(MIGRATION).offer(machine.id, MigrationPolicy())
+    assert offer.payload["held"] == "devices"
+    assert examined(world, offer) == []
+    assert examined(world, offer.replace(state=MachineState.RUNNING)) == ["host-devices"]
+
+
+def test_the_firmwares_variables_that_a_cancelled_move_left(world: World) -> None:
+    conn = world.b._connection.get()
+    path = world.lab.shared / "m_VARS.fd"
+    assert nvram.absent(conn, None) is None
+    assert nvram.absent(conn, str(path)) == str(path)
+    path.write_bytes(b"variables")
+    assert nvram.absent(conn, str(path)) is None  # it may be the source's
+    nvram.remove(conn, None)
+    assert path.exists()
+    user = world.b.create(world.spec(), Context())
+    xml = world.b._machine(user.id).XMLDesc(0)
+    own = f"<os><loader readonly='yes' type='pflash'>/bios.fd</loader><nvram>{path}</nvram>"
+    conn.defineXML(xml.replace("<os>", own))
+    nvram.remove(conn, str(path))
+    assert path.exists()
+    conn.defineXML(xml)
+    for _ in range(2):
+        nvram.remove(conn, str(path))
+        assert not path.exists()
+
+
+def test_a_cancelled_move_removes_no_file_that_was_there(world: World) -> None:
+    machine = world.running()
+    giving, taking = world.a.provides(MIGRATION), world.b.provides(MIGRATION)
+    path = world.lab.shared / "there_VARS.fd"
+    path.write_bytes(b"variables")
+    offer = changed(giving.offer(machine.id, MigrationPolicy()), nvram=str(path))
+    taking.cancel(taking.prepare(offer, MigrationPolicy(), Context()), Context())
+    assert path.exists()
+    path.unlink()
+    ticket = taking.prepare(offer, MigrationPolicy(), Context())
+    path.write_bytes(b"variables")
+    taking.cancel(ticket, Context())
+    assert not path.exists()
+
+
+def test_a_broken_post_copy_is_left_alone(world: World) -> None:
+    machine = world.running()
+    chosen = MigrationPolicy(post_copy=True, **SLOW)
+    giving, taking, offer, ticket = begun(world, machine, chosen)
+    source = world.a._machine(machine.id)
+    source.migrateSetMaxSpeed(8, libvirt.VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY)
+    broken: list[bool] = []
+
+    def breaking(progress: Progress) -> None:
+        if broken or source.state() != [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY]:
+            return
+        if world.b._machine(machine.id).state() == [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_POSTCOPY]:
+            source.abortJobFlags(libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY)
+            broken.append(True)
+
+    with pytest.raises(libvirt.libvirtError):
+        giving.transfer(offer, ticket, chosen, Context(60, on_progress=breaking))
+    assert broken
+    assert source.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED]
+    steps: list[Callable[[], object]] = [
+        lambda: taking.commit(ticket, Context()),
+        lambda: taking.cancel(ticket, Context()),
+        lambda: giving.release(offer, Context()),
+        lambda: giving.resume(offer, Context()),
+    ]
+    for step in steps:
+        with pytest.raises(MigrationInDoubt) as caught:
+            step()
+        assert "neither copy" in (caught.value.hint or "")
+    assert source.isActive()
+    assert world.b._machine(machine.id).isActive()
+
+
+def test_the_downtime_is_forgotten_by_a_machine_that_stays(world: World) -> None:
+    machine = world.running()
+    dom = world.a._machine(machine.id)
+    before = dom.migrateGetMaxDowntime(0)
+    chosen = MigrationPolicy(max_downtime_s=7.0, **SLOW)
+    giving, taking, offer, ticket = begun(world, machine, chosen)
+    during: list[int] = []
+
+    def abort(progress: Progress) -> None:
+        if progress.done:
+            during.append(dom.migrateGetMaxDowntime(0))
+            ctx.abort()
+
+    ctx = Context(60, on_progress=abort)
+    with pytest.raises(OperationAborted):
+        giving.transfer(offer, ticket, chosen, ctx)
+    assert during[0] == 7000
+    assert dom.migrateGetMaxDowntime(0) == before
+    taking.cancel(ticket, Context())

@@ -16,8 +16,6 @@ from vhal.driver import CONSOLE, MIGRATION, READINESS, Answer, Blocker, Capabili
 from vhal_libvirt.document import parse
 from vhal_libvirt.readiness import channel
 
-_HELD_DEVICES = ("hostdev", "filesystem", "interface[@type='hostdev']")
-
 
 def machine_answer(capability: Capability[Any], dom: libvirt.virDomain) -> Answer:
     """Return whether the machine has what the capability needs."""
@@ -46,12 +44,10 @@ def _readiness(dom: libvirt.virDomain, domain: etree._Element) -> Iterator[Block
 
 
 def migration_blockers(dom: libvirt.virDomain, domain: etree._Element) -> Iterator[Blocker]:
-    """Yield what of the machine can't be moved to any host."""
-    for kind in _HELD_DEVICES:
-        if domain.find(f"devices/{kind}") is not None:
-            what = "directories" if kind == "filesystem" else "devices"
-            yield Blocker("host-devices", f"the machine uses {what} of its host", "detach them, or move it stopped")
-            break
+    """Yield what of the machine can't be moved to any host, whether it runs meanwhile or not.
+
+    What only stands against one of the two is found with the policy, in :mod:`vhal_libvirt.migration.preflight`.
+    """
     if dom.snapshotNum(0):
         yield Blocker("snapshots", "the machine has snapshots, which stay behind", "delete its snapshots")
 

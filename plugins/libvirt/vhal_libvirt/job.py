@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ POLL_S = 0.1
 """How often the job is asked how far it has come. Its end is noticed at once."""
 
 _NONE = libvirt.VIR_DOMAIN_JOB_NONE
+_SLACK_MS = 1000
+"""How much older than the call a job may say it is, and still be the call's."""
 
 
 class Job:
@@ -29,12 +32,15 @@ class Job:
         dom: The machine.
         call: Blocks until the job has ended; raises if it failed.
         phase: What to call it in reports.
+        operation: What libvirt calls such a job (``VIR_DOMAIN_JOB_OPERATION_…``), to tell it from somebody else's.
     """
 
-    def __init__(self, dom: libvirt.virDomain, call: Callable[[], object], phase: str) -> None:
+    def __init__(self, dom: libvirt.virDomain, call: Callable[[], object], phase: str, operation: int) -> None:
         self._dom = dom
         self._call = call
         self._phase = phase
+        self._operation = operation
+        self._called = time.monotonic()
         self._wake = threading.Event()
         self._done = threading.Event()
         self._error: BaseException | None = None
@@ -54,6 +60,7 @@ class Job:
             libvirt.libvirtError: It failed by itself.
         """
         ctx.check()
+        self._called = time.monotonic()
         worker = threading.Thread(target=self._work, name=f"vhal-libvirt-{self._phase}", daemon=True)
         worker.start()
         try:
@@ -98,17 +105,28 @@ class Job:
         return None
 
     def _stop(self) -> None:
-        # Before the job has begun there is nothing to abort and libvirt says so; therefore again and again.
+        # Before ours has begun there is nothing to abort, or somebody else's job, for which ours waits; therefore look
+        # again and again.
         while not self._done.is_set():
             with contextlib.suppress(libvirt.libvirtError):
-                self._dom.abortJob()
+                if self.begun or self._ours(self._dom.jobStats()):
+                    self._dom.abortJob()
             self._done.wait(POLL_S)
+
+    def _ours(self, stats: dict[str, Any]) -> bool:
+        """Return whether these are the statistics of this job, while it is under way."""
+        if stats.get("type", _NONE) == _NONE or stats.get(libvirt.VIR_DOMAIN_JOB_OPERATION) != self._operation:
+            return False
+        lasted_ms = (time.monotonic() - self._called) * 1000
+        return bool(stats.get(libvirt.VIR_DOMAIN_JOB_TIME_ELAPSED, 0) <= lasted_ms + _SLACK_MS)
 
     def _report(self, ctx: Context) -> None:
         try:
             stats = self._dom.jobStats()
         except libvirt.libvirtError:
             return  # the job has just ended, or the line is down; the call itself will say
+        if not self._ours(stats):
+            return
         progress = progress_of(self._phase, stats)
         if progress is not None and not self._done.is_set():
             self.begun = self.begun or bool(progress.done)

@@ -15,7 +15,7 @@ from vhal.spec import FrozenDict, MachineInfo, MachineState
 from vhal_libvirt.connection import Connection, Notice
 from vhal_libvirt.host_facts import Facts
 from vhal_libvirt.inventory import Inventory
-from vhal_libvirt.migration import ending, preflight, transfer
+from vhal_libvirt.migration import ending, nvram, preflight, transfer
 from vhal_libvirt.migration.cargo import Cargo, Place, load
 from vhal_libvirt.migration.route import data_socket, is_local, remove_socket
 from vhal_libvirt.options import LibvirtMigrationOptions
@@ -75,6 +75,7 @@ class LibvirtMigration:
             socket=data_socket(self._url, cargo, options, offer.machine.id),
             epoch=cargo.epoch + 1,
             strict=options.strict,
+            nvram=nvram.absent(conn, cargo.nvram) if offer.state is not MachineState.STOPPED else None,
         )
         return Ticket(
             host_uuid=self._facts.host(conn).uuid,
@@ -95,11 +96,13 @@ class LibvirtMigration:
 
     def cancel(self, ticket: Ticket, ctx: Context) -> None:
         """Leave nothing of it here. Never touches a machine that isn't the ticket's, or that runs."""
-        dom = ending.find(self._connection.get(), ticket.machine_id)
+        conn = self._connection.get()
+        dom = ending.find(conn, ticket.machine_id)
         if dom is not None:
             with ending.gone_is_done():
                 ending.cancel(dom, ticket)
             self._inventory.forget(ticket.machine_id)
+        nvram.remove(conn, Place.of(ticket).nvram)
         remove_socket(self._url, ticket.machine_id)
 
     def release(self, offer: Offer, ctx: Context) -> None:

@@ -5,10 +5,12 @@ The machine's document isn't among it, since it may hold a console's password; t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import libvirt
 from lxml import etree
 
-from vhal.driver import Offer, Ticket
+from vhal.driver import MigrationPolicy, Offer, Ticket
 from vhal.errors import InvalidState
 from vhal.spec import Disk, MachineInfo, MachineState, Model
 from vhal_libvirt import metadata
@@ -17,6 +19,17 @@ from vhal_libvirt.document import attribute, dump, parse
 MOVABLE = (MachineState.RUNNING, MachineState.PAUSED, MachineState.STOPPED)
 SAFE_CACHES = ("none", "directsync")
 """Cache modes that leave no bytes of a disk in the source's memory."""
+
+_HELD_DEVICES = {"hostdev": "devices", "interface[@type='hostdev']": "devices", "filesystem": "directories"}
+
+
+def memory_moves(offer: Offer, policy: MigrationPolicy) -> bool:
+    """Return whether the machine's memory is to go over, or it moves stopped and nothing but its definition does.
+
+    A running machine whose policy isn't live is stopped before it is sent, but examined before it is stopped. One that
+    is paused stays so: its memory goes over whatever the policy says.
+    """
+    return offer.state is MachineState.PAUSED or (offer.state is MachineState.RUNNING and policy.live)
 
 
 class DiskCargo(Model):
@@ -52,6 +65,12 @@ class Cargo(Model):
     """Whether the source is reached over a socket of this machine."""
     persistent: bool
     epoch: int
+    held: str | None = None
+    """What of its host the machine uses: devices, directories."""
+    firmware: tuple[str, ...] = ()
+    """What of the machine's firmware is kept in files of its host."""
+    nvram: str | None = None
+    """The file of the firmware's variables."""
 
     @classmethod
     def of(cls, offer: Offer) -> Cargo:
@@ -75,6 +94,8 @@ class Place(Model):
     """Path of the socket for the memory, if it doesn't go over a network."""
     epoch: int
     strict: bool
+    nvram: str | None = None
+    """The file of the firmware's variables, if it isn't there yet: one that appears came with this migration."""
 
     @classmethod
     def of(cls, ticket: Ticket) -> Place:
@@ -115,7 +136,20 @@ def load(conn: libvirt.virConnect, dom: libvirt.virDomain, machine: MachineInfo,
         local=local,
         persistent=bool(dom.isPersistent()),
         epoch=record.epoch,
+        held=next((what for kind, what in _HELD_DEVICES.items() if domain.find(f"devices/{kind}") is not None), None),
+        firmware=tuple(_firmware(domain)),
+        nvram=domain.findtext("os/nvram") or attribute(domain, "os/nvram/source", "file"),
     )
+
+
+def _firmware(domain: etree._Element) -> Iterator[str]:
+    """Yield what the firmware keeps beside the disks; libvirt sends it with the memory, and only then."""
+    if domain.find("devices/tpm") is not None:
+        yield "a TPM"
+    # Where libvirt chooses the firmware, the definition needn't name the file.
+    chosen = domain.find("os[@firmware='efi']") is not None and attribute(domain, "os/loader", "stateless") != "yes"
+    if chosen or domain.find("os/nvram") is not None:
+        yield "UEFI variables"
 
 
 def _declared(machine: MachineInfo, volumes: tuple[str, ...]) -> list[tuple[str, Disk]]:

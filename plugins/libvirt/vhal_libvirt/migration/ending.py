@@ -18,7 +18,13 @@ from vhal_libvirt.migration.cargo import Cargo, Place
 from vhal_libvirt.state import machine_state
 
 _RUNS = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED)
-_SENT = (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY)
+_POST_COPY = {
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_POSTCOPY),
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED),
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY),
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED),
+}
+"""The machine's memory is on both hosts, some here and some there, and it needs both."""
 _LOST = (libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_FAILED)
 
 _LEAVE = (
@@ -53,6 +59,7 @@ def commit(dom: libvirt.virDomain | None, ticket: Ticket) -> libvirt.virDomain:
         )
     place = Place.of(ticket)
     state, reason = dom.state()
+    _check_whole(dom, state, reason)
     if ticket.state is MachineState.RUNNING and place.strict and state == libvirt.VIR_DOMAIN_PAUSED:
         dom.resume()
         state, reason = dom.state()
@@ -82,10 +89,12 @@ def cancel(dom: libvirt.virDomain, ticket: Ticket) -> None:
 
     Raises:
         vhal.errors.InvalidState: The machine runs here; it isn't touched.
+        vhal.errors.MigrationInDoubt: Its memory is on both hosts; it isn't touched.
     """
     if read_record(dom).epoch != Place.of(ticket).epoch:
         return  # another life of the machine, which this migration didn't bring
-    state, _ = dom.state()
+    state, reason = dom.state()
+    _check_whole(dom, state, reason)
     if state in _RUNS:
         raise InvalidState(
             "the machine runs at the destination and is left alone",
@@ -100,13 +109,15 @@ def release(dom: libvirt.virDomain, offer: Offer) -> None:
     """Remove what is left of the machine at the source, but none of its disks.
 
     Raises:
-        vhal.errors.MigrationInDoubt: It never left; it isn't touched.
+        vhal.errors.MigrationInDoubt: It never left, or not yet all of its memory; it isn't touched.
     """
     if read_record(dom).epoch != Cargo.of(offer).epoch:
         return  # it has come back since
     state, reason = dom.state()
+    _check_whole(dom, state, reason)
     # What was offered running and was sent stands still for that reason; standing still for another one, it never left.
-    never_left = offer.state is MachineState.RUNNING and state == libvirt.VIR_DOMAIN_PAUSED and reason not in _SENT
+    halted = state == libvirt.VIR_DOMAIN_PAUSED
+    never_left = offer.state is MachineState.RUNNING and halted and reason != libvirt.VIR_DOMAIN_PAUSED_MIGRATION
     if state in _RUNS or never_left:
         raise MigrationInDoubt(
             "the machine is still on the source",
@@ -118,10 +129,31 @@ def release(dom: libvirt.virDomain, offer: Offer) -> None:
 
 
 def resume(dom: libvirt.virDomain, offer: Offer) -> None:
-    """Let a machine that the transfer halted go on. Does nothing to one that goes on already."""
+    """Let a machine that the transfer halted go on. Does nothing to one that goes on already.
+
+    Raises:
+        vhal.errors.MigrationInDoubt: It has gone on at the destination since; it isn't touched.
+    """
     state, reason = dom.state()
-    if offer.state is MachineState.RUNNING and state == libvirt.VIR_DOMAIN_PAUSED and reason in _SENT:
+    _check_whole(dom, state, reason)
+    sent = (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION)
+    if offer.state is MachineState.RUNNING and sent:
         dom.resume()
+
+
+def _check_whole(dom: libvirt.virDomain, state: int, reason: int) -> None:
+    """Return if the machine isn't in the middle of a post-copy, under way or broken off.
+
+    Raises:
+        vhal.errors.MigrationInDoubt: It is: neither of the two copies may be removed, or started again.
+    """
+    if (state, reason) in _POST_COPY:
+        raise MigrationInDoubt(
+            "the machine was switched to the destination, but some of its memory is still on the source only",
+            hint="touch neither copy; if the post-copy broke off, recover it: virsh migrate --postcopy-resume",
+            backend="libvirt",
+            machine=dom.name(),
+        )
 
 
 def _remove(dom: libvirt.virDomain) -> None:

@@ -16,7 +16,7 @@ from vhal_libvirt import accelerator, host_report
 from vhal_libvirt.host_facts import Facts, HostFacts
 from vhal_libvirt.host_files import HostFiles
 from vhal_libvirt.inventory import Inventory
-from vhal_libvirt.migration.cargo import SAFE_CACHES, Cargo
+from vhal_libvirt.migration.cargo import SAFE_CACHES, Cargo, memory_moves
 from vhal_libvirt.migration.route import data_socket
 from vhal_libvirt.options import LibvirtMigrationOptions
 from vhal_libvirt.requirements import missing_file
@@ -41,12 +41,18 @@ def blockers(
         yield Blocker("same-host", "the machine is on this host already", "choose another host")
         return
     yield from taken(conn, offer.machine)
+    live = memory_moves(offer, policy)
     yield from _engine(conn, host, cargo)
-    yield from _processor(conn, cargo)
+    if live:
+        yield from _processor(conn, cargo)
+        yield from _held(cargo)
+    else:
+        yield from _firmware(cargo)
+    # Also one that is stopped for the move needs room: it is started again afterwards.
     if offer.state is not MachineState.STOPPED:
         yield from _room(conn, host, inventory, offer.machine)
     yield from _files(conn, cargo)
-    yield from _disks(cargo, policy, live=offer.state is not MachineState.STOPPED)
+    yield from _disks(cargo, policy, live=live)
     for network in cargo.networks:
         yield from missing_network(conn, network)
     for bridge in cargo.bridges:
@@ -140,6 +146,22 @@ _CANT_COMPARE = frozenset(
 )
 
 
+def _held(cargo: Cargo) -> Iterator[Blocker]:
+    if cargo.held is not None:
+        yield Blocker(
+            "host-devices", f"the machine uses {cargo.held} of its host", "detach them, or move it with live=False"
+        )
+
+
+def _firmware(cargo: Cargo) -> Iterator[Blocker]:
+    if cargo.firmware:
+        yield Blocker(
+            "firmware-state",
+            f"the machine has {' and '.join(cargo.firmware)}, kept on its host, and loses them if it moves stopped",
+            "move it while it runs, or paused: then they go over with its memory",
+        )
+
+
 def _room(conn: libvirt.virConnect, host: HostFacts, inventory: Inventory, machine: MachineInfo) -> Iterator[Blocker]:
     free = host_report.describe(conn, "", host, inventory.machines(conn)).free.memory
     if machine.memory > free:
@@ -173,11 +195,18 @@ def _disks(cargo: Cargo, policy: MigrationPolicy, *, live: bool) -> Iterator[Blo
                 f"the disk {disk.path} isn't declared as shared, and copying it along isn't supported yet",
                 "put it where both hosts reach it and make the machine with shared=True, or allow_unsafe",
             )
+        elif not live and disk.shared is None:
+            # Of a running machine libvirt checks it; of a stopped one nothing but the path does.
+            yield Blocker(
+                "disk-not-shared",
+                f"nothing says that {disk.path} on the destination is the same disk",
+                "move it while it runs, or allow_unsafe if you know that it is",
+            )
         elif live and disk.cache not in SAFE_CACHES:
             yield Blocker(
                 "unsafe-cache",
                 f"the disk {disk.path} has cache mode {disk.cache!r}: the source's memory may hold bytes of it",
-                "use cache 'none' or 'directsync', move the machine stopped, or allow_unsafe",
+                "use cache 'none' or 'directsync', move it with live=False, or allow_unsafe",
             )
 
 

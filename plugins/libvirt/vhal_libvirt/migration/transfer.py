@@ -11,6 +11,7 @@ import contextlib
 import re
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import libvirt
@@ -28,6 +29,8 @@ from vhal_libvirt.options import LibvirtMigrationOptions
 
 _MEASURED_S = 1.0
 """The event with the measurements is sent before the call returns, but comes in another thread."""
+
+_OPERATION = libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
 
 _HALTED = ("lifecycle", libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED)
 
@@ -61,16 +64,30 @@ class Sending:
         """Send it by the first way that works, and return what was measured."""
         cancel = self._connection.listen(self._notice)
         try:
-            self._send(ctx)
+            with self._downtime():
+                self._send(ctx)
             if self._live:
                 self._measured.wait(_MEASURED_S)
         finally:
             cancel()
         return self._transfer()
 
+    @contextlib.contextmanager
+    def _downtime(self) -> Iterator[None]:
+        """Have the machine's QEMU know how long it may stand still; it forgets it again if the machine stays."""
+        if not self._live or self._policy.max_downtime_s is None:
+            yield
+            return
+        before = self._dom.migrateGetMaxDowntime(0)
+        self._dom.migrateSetMaxDowntime(round(self._policy.max_downtime_s * 1000), 0)
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(libvirt.libvirtError):
+                self._dom.migrateSetMaxDowntime(before, 0)
+            raise
+
     def _send(self, ctx: Context) -> None:
-        if self._live and self._policy.max_downtime_s is not None:
-            self._dom.migrateSetMaxDowntime(round(self._policy.max_downtime_s * 1000), 0)
         wanted = self._policy.route
         if wanted == "managed" or (wanted == "auto" and route.peer_is_ssh(self._place, self._options)):
             self._managed(ctx)
@@ -85,14 +102,14 @@ class Sending:
     def _peer_to_peer(self, ctx: Context) -> None:
         uri = route.peer_uri(self._cargo, self._place, self._options)
         parameters, flags = self._parameters(), self._flags() | libvirt.VIR_MIGRATE_PEER2PEER
-        self._run(Job(self._dom, lambda: self._dom.migrateToURI3(uri, parameters, flags), "transfer"), ctx)
+        self._run(Job(self._dom, lambda: self._dom.migrateToURI3(uri, parameters, flags), "transfer", _OPERATION), ctx)
 
     def _managed(self, ctx: Context) -> None:
         destination = Connection(libvirt_uri(checked(self._place.url)))
         try:
             conn = destination.get()
             parameters, flags = self._parameters(), self._flags()
-            self._run(Job(self._dom, lambda: self._dom.migrate3(conn, parameters, flags), "transfer"), ctx)
+            self._run(Job(self._dom, lambda: self._dom.migrate3(conn, parameters, flags), "transfer", _OPERATION), ctx)
         finally:
             destination.close()
 
