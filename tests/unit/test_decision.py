@@ -36,6 +36,8 @@ def test_what_must_never_be(offered: S, source: Sight, destination: Sight, claim
         assert source is not Sight.ABSENT, "there is nothing to go back to"
         if offered is not S.STOPPED:
             assert source in (Sight.RUNNING, Sight.HELD), "what was in memory must be in memory"
+    if verdict is Verdict.ENDED:
+        assert (source, destination) == (Sight.INACTIVE, Sight.ABSENT), "there must be one copy, which doesn't run"
     if verdict is Verdict.LOST:
         assert Sight.RUNNING not in (source, destination)
 
@@ -61,6 +63,8 @@ def test_a_claim_never_turns_a_clear_picture(offered: S, source: Sight, destinat
         (S.RUNNING, Sight.HELD, Sight.HELD, True, Verdict.COMMITTED),
         (S.RUNNING, Sight.HELD, Sight.HELD, False, Verdict.ROLL_BACK),
         (S.RUNNING, Sight.HELD, Sight.ABSENT, True, Verdict.ROLL_BACK),
+        (S.RUNNING, Sight.INACTIVE, Sight.ABSENT, False, Verdict.ENDED),
+        (S.PAUSED, Sight.INACTIVE, Sight.ABSENT, True, Verdict.ENDED),
         (S.RUNNING, Sight.INACTIVE, Sight.INACTIVE, True, Verdict.LOST),
         (S.RUNNING, Sight.ABSENT, Sight.ABSENT, True, Verdict.LOST),
         (S.PAUSED, Sight.HELD, Sight.HELD, True, Verdict.COMMITTED),

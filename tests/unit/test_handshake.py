@@ -320,12 +320,27 @@ class TestInDoubt:
 
         def die() -> None:
             pair.a.put("1", S.CRASHED)
-            pair.b.put("1", None)
+            pair.b.put("1", S.STOPPED)
 
         pair.a.on["transfer.after"] = die
         with pytest.raises(MigrationInDoubt, match="neither host runs machine 'web' any more"):
             pair.move()
         assert pair.log == STEPS
+
+    def test_one_that_turned_itself_off_in_between(self) -> None:
+        pair = Pair()
+
+        def end() -> None:
+            pair.a.put("1", S.STOPPED)
+            pair.b.put("1", None)
+            raise NativeError("it isn't running")
+
+        pair.a.on["transfer"] = end
+        with pytest.raises(MigrationFailed, match="ended while it was being moved to beta") as caught:
+            pair.move()
+        assert "stopped on alpha" in (caught.value.hint or "")
+        assert pair.log == BACK[:-1]
+        assert pair.state("a") is S.STOPPED
 
     def test_a_look_after_the_undoing(self) -> None:
         pair = Pair()

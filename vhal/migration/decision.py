@@ -34,6 +34,8 @@ class Verdict(Enum):
     """The destination has it: commit there, release the source."""
     ROLL_BACK = auto()
     """The source has it: cancel at the destination, make sure that nothing is left there, resume the source."""
+    ENDED = auto()
+    """It ended while it was being moved, and the destination has nothing of it: it is the source's, stopped."""
     IN_DOUBT = auto()
     """It can't be told, or both run: touch nothing, tell somebody."""
     LOST = auto()
@@ -78,6 +80,8 @@ def decide(offered: MachineState, source: Sight, destination: Sight, *, claimed:
         return Verdict.COMMITTED
     if source is Sight.HELD:
         return Verdict.ROLL_BACK
+    if source is Sight.INACTIVE and destination is Sight.ABSENT:
+        return Verdict.ENDED
     return Verdict.LOST
 
 

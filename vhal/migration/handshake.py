@@ -147,8 +147,8 @@ class _Handshake:
             if failure is not None:
                 log.warning("machine %s is on the destination although: %s", offer.machine.name, failure)
             return
-        if verdict is Verdict.ROLL_BACK:
-            self._roll_back(offer, ticket, failure)
+        if verdict in (Verdict.ROLL_BACK, Verdict.ENDED):
+            self._roll_back(offer, ticket, failure, ended=verdict is Verdict.ENDED)
         name, facts = offer.machine.name, f"source: {here.name.lower()}, destination: {there.name.lower()}"
         if verdict is Verdict.LOST:
             raise MigrationInDoubt(
@@ -164,7 +164,7 @@ class _Handshake:
             native=failure,
         ) from failure
 
-    def _roll_back(self, offer: Offer, ticket: Ticket, failure: BaseException | None) -> NoReturn:
+    def _roll_back(self, offer: Offer, ticket: Ticket, failure: BaseException | None, *, ended: bool) -> NoReturn:
         name = offer.machine.name
         try:
             giver(self.destination).cancel(ticket, Context(TIDYING_S))
@@ -174,7 +174,8 @@ class _Handshake:
                     f"the destination still has something of machine {name!r} ({left.name.lower()})",
                     hint="remove it there before the machine goes on here",
                 )
-            giver(self.source).resume(offer, Context(TIDYING_S))
+            if not ended:
+                giver(self.source).resume(offer, Context(TIDYING_S))
         except VhalError as error:
             why = failure or "it didn't arrive"
             raise MigrationInDoubt(
@@ -182,6 +183,15 @@ class _Handshake:
                 hint=error.hint or "look at both hosts before acting",
                 machine=name,
                 native=error,
+            ) from failure
+        if ended:
+            raise MigrationFailed(
+                f"machine {name!r} ended while it was being moved to {self.destination.name}",
+                hint=f"it is stopped on {self.source.name} and can be started; the destination has nothing of it",
+                machine=name,
+                host=self.source.name,
+                backend=self.source.backend,
+                native=failure,
             ) from failure
         raise self._undone(offer, failure) from failure
 
