@@ -1,8 +1,8 @@
 /*
  * The counter guest's first and only program.
  *
- * It counts, out loud on the serial line; dirties memory at a chosen rate; tells the count to
- * whoever asks over TCP; opens the agent's channel, by which the host sees that it is up; and powers
+ * It counts, out loud on the serial line; dirties memory at a chosen rate, and says when what it wrote
+ * there isn't there any more; tells the count to whoever asks over TCP; opens the agent's channel, by which the host sees that it is up; and powers
  * off when the power button is pressed. Its settings are on the kernel's command line, see guest.py.
  */
 #define _GNU_SOURCE
@@ -42,6 +42,7 @@ static unsigned long long count;
 
 static char *area;
 static size_t area_pages, pages_per_round, next_page;
+static uint64_t lap;
 
 static void say(const char *text)
 {
@@ -149,9 +150,17 @@ static void prepare_area(void)
 static void dirty_some(void)
 {
 	for (size_t i = 0; i < pages_per_round; i++) {
-		(*(volatile uint64_t *)(area + next_page * PAGE))++;
-		next_page = (next_page + 1) % area_pages;
+		volatile uint64_t *page = (uint64_t *)(area + next_page * PAGE);
+
+		if (*page != lap)
+			printf("lost a write: page %zu of lap %llu\n", next_page, (unsigned long long)lap);
+		*page = lap + 1;
+		if (++next_page == area_pages) {
+			next_page = 0;
+			lap++;
+		}
 	}
+	fflush(stdout);
 }
 
 static int ticker(int ms)

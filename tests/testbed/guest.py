@@ -44,8 +44,9 @@ def kernel_cmdline(*, ip: str | None = None, dirty_mib: int = 0, dirty_mib_s: in
     """Return the kernel command line for a counter guest.
 
     `ip` is an address with its prefix length for the first network card, as in `10.99.0.50/24`.
-    The guest writes to `dirty_mib_s` MiB a second of an area of `dirty_mib` MiB, round and round.
-    Both must be given for it to write at all.
+    The guest writes to `dirty_mib_s` MiB a second of an area of `dirty_mib` MiB, round and round, and
+    says `lost a write` where it finds an older content than it wrote. Both must be given for it to
+    write at all.
     """
     # A panic ends the guest instead of leaving it there, and the timer check would fail now and
     # then because emulation on a busy machine is late.

@@ -38,7 +38,8 @@ class MigrationPolicy(Model):
     parallel: Annotated[int, Field(ge=1, le=64)] = 1
     """Connections that carry memory."""
     allow_unsafe: bool = False
-    """Go on although a disk's cache mode or place could corrupt it. Only when you know better than the engine."""
+    """Go on although a disk's cache mode or place, or the engine's age, could corrupt the machine. Only when you know
+    better than vhal."""
     allow_plaintext: bool = False
     """Send memory over a network unencrypted. Without it, what leaves this machine goes through TLS."""
     options: FrozenDict[str, dict[str, Any]] = FrozenDict()

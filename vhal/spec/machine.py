@@ -125,7 +125,7 @@ class MachineInfo(Model):
     labels: FrozenDict[str, str] = FrozenDict()
     managed: bool = False
     """Whether vhal made it; machines of others are seen and can be used all the same."""
-    epoch: int = 0
+    epoch: int = 1
     """Counts the hosts a machine has lived on: of two copies the one with the higher epoch is the newer."""
     spec: MachineSpec | None = None
     """What it was made from, if vhal made it; a bulk listing may leave it out."""

@@ -71,13 +71,20 @@ class World:
     b: LibvirtDriver
     guest: CounterGuest
 
-    def spec(self, name: str | None = None, *, extra: str = "", disks: tuple[Disk, ...] = ()) -> MachineSpec:
+    def spec(
+        self,
+        name: str | None = None,
+        *,
+        extra: str = "",
+        dirty_mib: int = 0,
+        dirty_mib_s: int = 0,
+        disks: tuple[Disk, ...] = (),
+    ) -> MachineSpec:
+        cmdline = kernel_cmdline(extra=extra, dirty_mib=dirty_mib, dirty_mib_s=dirty_mib_s)
         return MachineSpec(
             name=name or f"m{next(_numbers)}",
             memory="128MiB",
-            boot=BootKernel(
-                kernel=str(self.guest.kernel), initrd=str(self.guest.initrd), cmdline=kernel_cmdline(extra=extra)
-            ),
+            boot=BootKernel(kernel=str(self.guest.kernel), initrd=str(self.guest.initrd), cmdline=cmdline),
             disks=disks,
         )
 

@@ -62,6 +62,7 @@ CASES = {
     ),
     "named-processor": MachineSpec(name="named-processor", cpus=Cpus(count=2, model="Nehalem")),
     "secure": MachineSpec(name="secure", firmware=Firmware(type="uefi", secure_boot=True, tpm=True)),
+    "emulated": MachineSpec(name="emulated", memory="128MiB"),
     "uefi": MachineSpec(name="uefi", firmware=Firmware(type="uefi")),
 }
 
@@ -69,12 +70,13 @@ CASES = {
 def render(spec: MachineSpec) -> str:
     sources = tuple(DiskSource(disk.path or f"/dev/fast/{n}", disk.path is None) for n, disk in enumerate(spec.disks))
     blueprint = Blueprint(
-        ID,
-        "qemu",
-        "x86_64",
-        "pc" if spec.name == "ide" else "q35",
-        sources,
-        metadata.record_of(spec, ("/dev/fast/6",) if spec.name == "disks" else (), ID),
+        id=ID,
+        domain_type="qemu",
+        arch="x86_64",
+        machine="pc" if spec.name == "ide" else "q35",
+        disks=sources,
+        loses_writes=spec.name in ("emulated", "processors"),
+        record=metadata.record_of(spec, ("/dev/fast/6",) if spec.name == "disks" else (), ID),
     )
     return domain_xml(spec, blueprint)
 
@@ -97,12 +99,13 @@ def test_the_spec_comes_back(name: str) -> None:
     record = metadata.read(metadata.find(parse(render(CASES[name]))))
     assert metadata.spec_of(record) == CASES[name]
     assert record.labels == CASES[name].labels
-    assert record.epoch == 0
+    assert record.epoch == 1
 
 
 def test_other_architectures_get_no_features_of_a_pc() -> None:
     spec = MachineSpec(name="arm")
-    text = domain_xml(spec, Blueprint(ID, "qemu", "aarch64", None, (), metadata.record_of(spec, (), ID)))
+    text = domain_xml(spec, Blueprint(ID, "qemu", "aarch64", None, (), True, metadata.record_of(spec, (), ID)))
+    assert "commandline" not in text
     assert parse(text).find("features") is None
     assert parse(text).find("os/type[@machine]") is None
 

@@ -51,7 +51,7 @@ def test_the_count_goes_on(world: World, route: str, data: str) -> None:
     )
     console.close()
     arrived = world.b.inspect(machine.id)
-    assert (arrived.epoch, arrived.spec, arrived.managed) == (1, machine.spec, True)
+    assert (arrived.epoch, arrived.spec, arrived.managed) == (2, machine.spec, True)
     assert sent.downtime_s is not None
     assert sent.setup_s is not None
     assert sent.elapsed_s is not None
@@ -70,7 +70,7 @@ def test_there_and_back(world: World) -> None:
     machine = world.running()
     world.move(world.a, world.b, machine.id)
     world.move(world.b, world.a, machine.id)
-    assert world.a.inspect(machine.id).epoch == 2
+    assert world.a.inspect(machine.id).epoch == 3
 
 
 def test_a_paused_machine_stays_paused(world: World) -> None:
@@ -89,7 +89,7 @@ def test_a_stopped_machine_moves(world: World) -> None:
     machine = world.a.create(world.spec(disks=(disk,)), Context())
     world.move(world.a, world.b, machine.id)
     arrived = world.b.inspect(machine.id)
-    assert (arrived.state, arrived.epoch, arrived.spec) == (MachineState.STOPPED, 1, machine.spec)
+    assert (arrived.state, arrived.epoch, arrived.spec) == (MachineState.STOPPED, 2, machine.spec)
     assert (world.lab.shared / "stopped.qcow2").exists()
     world.b.start(machine.id, Context())
 
@@ -342,7 +342,36 @@ def test_a_machine_of_somebody_else_moves(world: World) -> None:
     assert not world.a.inspect(machine.id).managed
     world.move(world.a, world.b, machine.id)
     arrived = world.b.inspect(machine.id)
-    assert (arrived.managed, arrived.epoch) == (False, 1)
+    assert (arrived.managed, arrived.epoch) == (False, 2)
+
+
+def test_no_write_is_lost(world: World) -> None:
+    # It writes all of 32 MiB within two seconds, over several passes, and looks each time whether all of it is there.
+    machine = world.running(world.spec(dirty_mib=32, dirty_mib_s=16))
+    sent = world.move(world.a, world.b, machine.id, MigrationPolicy(bandwidth="40MiB"))
+    assert sent.iterations > 2
+    console = world.console(world.b, machine.id)
+    console.listen_for(25)
+    assert b"lost a write" not in console.heard
+    console.close()
+
+
+def test_a_machine_whose_writes_would_be_lost_is_refused(world: World) -> None:
+    machine = world.running()
+    offer = world.a.provides(MIGRATION).offer(machine.id, MigrationPolicy())
+    assert offer.payload["loses_writes"] is False
+    other = changed(offer, loses_writes=True)
+    assert examined(world, other) == ["writes-lost"]
+    assert examined(world, other, MigrationPolicy(allow_unsafe=True)) == []
+    assert examined(world, other, MigrationPolicy(live=False)) == []
+    assert examined(world, other.replace(state=MachineState.PAUSED)) == []
+    dom = world.a._machine(machine.id)
+    dom.destroy()
+    plain = dom.XMLDesc(0).split("<qemu:commandline>")[0] + "</domain>"
+    world.a._connection.get().defineXML(plain)
+    dom.create()
+    unmade = world.a.provides(MIGRATION).offer(machine.id, MigrationPolicy())
+    assert unmade.payload["loses_writes"] is (world.a._connection.get().getVersion() < 9_000_000)
 
 
 def test_a_move_that_isnt_live_is_judged_as_one(world: World) -> None:

@@ -64,7 +64,7 @@ def test_the_whole_life(simulated: LibvirtDriver) -> None:
     ctx = Context(60)
     machine = simulated.create(SPEC, ctx)
     assert (machine.name, machine.cpus, machine.memory) == ("one", 2, 64 << 20)
-    assert (machine.managed, machine.epoch, machine.labels) == (True, 0, {"team": "blue"})
+    assert (machine.managed, machine.epoch, machine.labels) == (True, 1, {"team": "blue"})
     assert machine.spec == SPEC
     assert state(simulated, machine) is MachineState.STOPPED
     simulated.start(machine.id, ctx)

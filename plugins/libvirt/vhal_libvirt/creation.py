@@ -9,7 +9,7 @@ import libvirt
 from vhal.driver import Answer, Context
 from vhal.errors import EngineError, VhalError
 from vhal.spec import MachineSpec
-from vhal_libvirt import requirements, storage
+from vhal_libvirt import emulation, requirements, storage
 from vhal_libvirt.domain_xml import Blueprint, domain_xml
 from vhal_libvirt.host_facts import Facts
 from vhal_libvirt.inventory import read_record
@@ -35,6 +35,7 @@ def create(conn: libvirt.virConnect, facts: Facts, spec: MachineSpec, ctx: Conte
             arch=found.arch,
             machine=found.machine,
             disks=tuple(sources[place] for place in range(len(spec.disks))),
+            loses_writes=emulation.loses_writes(found.domain_type, conn.getVersion()),
             record=record_of(spec, tuple(made), identity),
         )
         ctx.check()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from vhal.spec import BootDisk, BootKernel, Cpus, MachineSpec, Memory
-from vhal_libvirt import metadata
+from vhal_libvirt import emulation, metadata
 from vhal_libvirt.device_xml import DiskSource, add_devices
 from vhal_libvirt.document import child, dump
 from vhal_libvirt.metadata import Record
@@ -28,6 +28,8 @@ class Blueprint:
     machine: str | None
     disks: tuple[DiskSource, ...]
     """Where each of the spec's disks lies, in their order."""
+    loses_writes: bool
+    """Whether its QEMU would lose writes of it while it moves; see :mod:`vhal_libvirt.emulation`."""
     record: Record
 
 
@@ -50,6 +52,8 @@ def domain_xml(spec: MachineSpec, blueprint: Blueprint) -> str:
     child(root, "on_reboot", "restart")
     child(root, "on_crash", "destroy")
     add_devices(child(root, "devices"), spec, blueprint.disks)
+    if blueprint.loses_writes and emulation.can_be_made_for_it(blueprint.arch, spec.memory.hugepages):
+        emulation.make_for_it(root, spec.memory.size)
     return dump(root)
 
 

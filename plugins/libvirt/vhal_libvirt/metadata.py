@@ -23,7 +23,7 @@ PREFIX = "vhal"
 class Record:
     """One machine's memory."""
 
-    epoch: int = 0
+    epoch: int = 1
     """Counts the hosts it has lived on."""
     labels: FrozenDict[str, str] = field(default_factory=FrozenDict)
     spec: str | None = None
@@ -55,7 +55,7 @@ def record_of(spec: MachineSpec, volumes: tuple[str, ...], id: str) -> Record:
     kept = spec.without_secrets()
     # ASCII only: JSON may hold characters that XML may not.
     text = json.dumps(kept.model_dump(mode="json"), ensure_ascii=True)
-    return Record(0, spec.labels, text, volumes, id)
+    return Record(1, spec.labels, text, volumes, id)
 
 
 def spec_of(record: Record) -> MachineSpec | None:
@@ -100,9 +100,9 @@ def read(root: etree._Element | None) -> Record:
             volumes.append(item.text)
         elif name == "spec":
             spec = item.text or ""
-    epoch = root.get("epoch", "0")
+    epoch = root.get("epoch", "1")
     return Record(
-        int(epoch) if epoch.isdecimal() else 0, FrozenDict(labels), spec, tuple(volumes), root.get("id") or None
+        int(epoch) if epoch.isdecimal() else 1, FrozenDict(labels), spec, tuple(volumes), root.get("id") or None
     )
 
 

@@ -13,7 +13,7 @@ from lxml import etree
 from vhal.driver import MigrationPolicy, Offer, Ticket
 from vhal.errors import InvalidState
 from vhal.spec import Disk, MachineInfo, MachineState, Model
-from vhal_libvirt import metadata
+from vhal_libvirt import emulation, metadata
 from vhal_libvirt.document import attribute, dump, parse
 
 MOVABLE = (MachineState.RUNNING, MachineState.PAUSED, MachineState.STOPPED)
@@ -57,6 +57,8 @@ class Cargo(Model):
     """The processor that the destination must offer, as libvirt writes it."""
     hypervisor: int
     """Version of the source's QEMU, as libvirt counts it."""
+    loses_writes: bool = False
+    """Whether the source's QEMU doesn't keep track of what the machine writes while it is sent."""
     disks: tuple[DiskCargo, ...]
     boot_files: tuple[str, ...]
     networks: tuple[str, ...]
@@ -118,13 +120,15 @@ def load(conn: libvirt.virConnect, dom: libvirt.virDomain, machine: MachineInfo,
         )
     domain = parse(dom.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE))
     record = metadata.read(metadata.find(domain))
+    domain_type, hypervisor = domain.get("type", ""), conn.getVersion()
     places = dict(_declared(machine, record.volumes))
     return Cargo(
-        domain_type=domain.get("type", ""),
+        domain_type=domain_type,
         arch=attribute(domain, "os/type", "arch") or "",
         machine=attribute(domain, "os/type", "machine") or "",
         cpu=_cpu(conn, domain),
-        hypervisor=conn.getVersion(),
+        hypervisor=hypervisor,
+        loses_writes=emulation.loses_writes(domain_type, hypervisor) and not emulation.made_for_it(domain),
         disks=tuple(_disks(domain, places)),
         boot_files=tuple(
             element.text

@@ -46,6 +46,7 @@ def blockers(
     if live:
         yield from _processor(conn, cargo)
         yield from _held(cargo)
+        yield from _writes(offer, cargo, policy)
     else:
         yield from _firmware(cargo)
     # Also one that is stopped for the move needs room: it is started again afterwards.
@@ -146,6 +147,16 @@ _CANT_COMPARE = frozenset(
 )
 
 
+def _writes(offer: Offer, cargo: Cargo, policy: MigrationPolicy) -> Iterator[Blocker]:
+    if cargo.loses_writes and offer.state is MachineState.RUNNING and not policy.allow_unsafe:
+        yield Blocker(
+            "writes-lost",
+            f"QEMU {host_report.version(cargo.hypervisor)} on the source loses writes of an emulated machine while it "
+            "is sent, unless vhal made it",
+            "pause it for the move, move it with live=False, or have QEMU 9.0; allow_unsafe if yours has that fix",
+        )
+
+
 def _held(cargo: Cargo) -> Iterator[Blocker]:
     if cargo.held is not None:
         yield Blocker(
@@ -163,7 +174,7 @@ def _firmware(cargo: Cargo) -> Iterator[Blocker]:
 
 
 def _room(conn: libvirt.virConnect, host: HostFacts, inventory: Inventory, machine: MachineInfo) -> Iterator[Blocker]:
-    free = host_report.describe(conn, "", host, inventory.machines(conn)).free.memory
+    free = host_report.describe(conn, "", host, inventory.machines(conn, fresh=True)).free.memory
     if machine.memory > free:
         yield Blocker(
             "memory",
