@@ -91,7 +91,7 @@ def test_the_cases_that_happen(offered: S, source: Sight, destination: Sight, cl
         (S.STARTING, Sight.HELD),
         (S.MIGRATING, Sight.HELD),
         (S.STOPPED, Sight.INACTIVE),
-        (S.SAVED, Sight.INACTIVE),
+        (S.SAVED, Sight.HELD),
         (S.CRASHED, Sight.INACTIVE),
         (S.UNKNOWN, Sight.UNSEEN),
     ],

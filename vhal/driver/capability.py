@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from vhal.driver.answer import Answer
     from vhal.driver.context import Context
     from vhal.driver.event import Event
     from vhal.driver.migration import MigrationPolicy, Offer, Ticket, Transfer
     from vhal.spec.machine import MachineInfo
+    from vhal.spec.snapshot import SnapshotInfo
+    from vhal.spec.units import Bytes
+    from vhal.spec.usage import Usage
 
 T = TypeVar("T")
 
@@ -100,6 +105,112 @@ class Events(Protocol):
         """
 
 
+class Resize(Protocol):
+    """More or fewer processors, more or less memory."""
+
+    def resize(self, id: str, cpus: int | None, memory: Bytes | None, ctx: Context) -> None:
+        """Give the machine that much, now and whenever it is started; None leaves one as it is.
+
+        A failure leaves both as they were. What can't be changed while it runs is refused by ``can`` or raises
+        ``Unsupported`` before anything is done.
+        """
+
+
+class ProcessStream(Protocol):
+    """A program that runs in a machine. One reader and one writer at a time; close from any thread."""
+
+    def read(self, timeout_s: float | None = None) -> tuple[int, bytes]:
+        """Return the descriptor (1: output, 2: errors) and what came on it, at least a byte.
+
+        ``(0, b"")`` at the end, or when ``timeout_s`` passed. With a terminal all is on 1.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Send all of ``data`` to its input."""
+
+    def close_input(self) -> None:
+        """Have it see the end of its input. Idempotent."""
+
+    def exit_code(self, timeout_s: float | None = None) -> int | None:
+        """Return what it ended with, waiting for that at most ``timeout_s``; None if it runs. By a signal: 128 more."""
+
+    def close(self) -> None:
+        """Let go of it; one that still runs goes on without us. Idempotent."""
+
+
+class Exec(Protocol):
+    """Run programs beside what runs in the machine already."""
+
+    def execute(
+        self,
+        id: str,
+        command: Iterable[str],
+        ctx: Context,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        cwd: str | None = None,
+        terminal: bool = False,
+    ) -> ProcessStream:
+        """Start ``command``, without a shell, and return it running.
+
+        Raises:
+            vhal.errors.NotFound: There is no such program, user or folder in the machine.
+        """
+
+
+class Files(Protocol):
+    """Files into the machine and out of it, as tar archives, which keep owners, modes and links."""
+
+    def read_archive(self, id: str, path: str) -> Iterator[bytes]:
+        """Yield an archive of the file or folder at ``path``; its names begin with the last part of the path.
+
+        Raises:
+            vhal.errors.NotFound: There is none; raised before anything is yielded.
+        """
+
+    def write_archive(self, id: str, path: str, archive: Iterable[bytes], ctx: Context) -> None:
+        """Unpack ``archive`` into the folder at ``path``. What it doesn't name stays. A failure may leave a part.
+
+        Raises:
+            vhal.errors.NotFound: There is no such folder.
+        """
+
+
+class Snapshots(Protocol):
+    """The machine as it is now, kept on its host; they are deleted with it."""
+
+    def snapshot(self, id: str, name: str, memory: bool, ctx: Context) -> SnapshotInfo:
+        """Keep its disks, with ``memory`` also its memory. It goes on as before; a failure leaves no snapshot.
+
+        Raises:
+            vhal.errors.AlreadyExists: It has one of that name.
+        """
+
+    def snapshots(self, id: str) -> list[SnapshotInfo]:
+        """Return its snapshots, the oldest first."""
+
+    def revert(self, id: str, name: str, ctx: Context) -> None:
+        """Make a stopped machine what it was then: stopped, or with memory, running.
+
+        Raises:
+            vhal.errors.NotFound: It has no such snapshot.
+        """
+
+    def delete_snapshot(self, id: str, name: str, ctx: Context) -> None:
+        """Forget one. The machine isn't changed.
+
+        Raises:
+            vhal.errors.NotFound: It has no such snapshot.
+        """
+
+
+class Metrics(Protocol):
+    """What machines use."""
+
+    def usage(self) -> Mapping[str, Usage]:
+        """Return the usage of every active machine by its id, in one round trip or two, never one per machine."""
+
+
 class Migration(Protocol):
     """Move a machine between two hosts of this backend, in five steps that each may be repeated.
 
@@ -152,10 +263,30 @@ SAVE: Capability[Save] = Capability("save", "save the memory to disk and restore
 READINESS: Capability[Readiness] = Capability("readiness", "know when the guest is up")
 CONSOLE: Capability[Consoles] = Capability("console", "talk to the guest's console")
 EVENTS: Capability[Events] = Capability("events", "tell what happens to machines")
+RESIZE: Capability[Resize] = Capability("resize", "change processors and memory", (1, 1))
+EXEC: Capability[Exec] = Capability("exec", "run programs in the machine", (1, 1))
+FILES: Capability[Files] = Capability("files", "copy files in and out", (1, 1))
+SNAPSHOTS: Capability[Snapshots] = Capability("snapshots", "keep the machine as it is and go back to it", (1, 1))
+METRICS: Capability[Metrics] = Capability("metrics", "measure what machines use", (1, 1))
 MIGRATION: Capability[Migration] = Capability("migration", "move a machine to another host")
 
 CAPABILITIES: dict[str, Capability[object]] = {
     key.id: key  # type: ignore[misc]
-    for key in (CREATE, POWER, PAUSE, REBOOT, SAVE, READINESS, CONSOLE, EVENTS, MIGRATION)
+    for key in (
+        CREATE,
+        POWER,
+        PAUSE,
+        REBOOT,
+        SAVE,
+        RESIZE,
+        READINESS,
+        CONSOLE,
+        EXEC,
+        FILES,
+        SNAPSHOTS,
+        METRICS,
+        EVENTS,
+        MIGRATION,
+    )
 }
 """Every key by its id."""

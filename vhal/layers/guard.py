@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from vhal.driver.answer import YES, Answer, Level
-from vhal.driver.capability import CREATE, EVENTS, PAUSE, REBOOT, SAVE, Capability
+from vhal.driver.capability import (
+    CREATE,
+    EVENTS,
+    PAUSE,
+    REBOOT,
+    RESIZE,
+    SAVE,
+    SNAPSHOTS,
+    Capability,
+)
 from vhal.driver.context import Context
 from vhal.driver.driver import Driver, StopMode
 from vhal.driver.event import Event, EventKind
@@ -33,6 +42,8 @@ from vhal.spec.state import MachineState, allowed, remedy
 if TYPE_CHECKING:
     from vhal.spec.host import HostInfo
     from vhal.spec.machine import MachineInfo, MachineSpec
+    from vhal.spec.snapshot import SnapshotInfo
+    from vhal.spec.units import Bytes
 
 T = TypeVar("T")
 
@@ -48,6 +59,8 @@ _TOLD = {
     "save": EventKind.SAVED,
     "restore": EventKind.RESTORED,
     "delete": EventKind.DELETED,
+    "resize": EventKind.CHANGED,
+    "revert": EventKind.CHANGED,
 }
 
 
@@ -148,7 +161,8 @@ class Guard(Layer):
                 self.call(act, id, ctx)
             except VhalError as error:
                 self._look_again(call, before, error)
-            self.tell(_TOLD[call], before)
+            if call in _TOLD:
+                self.tell(_TOLD[call], before)
 
     def require(self, capability: Capability[T], subject: MachineInfo | None = None) -> T:
         """Return what implements ``capability``, guarded.
@@ -172,6 +186,10 @@ class Guard(Layer):
             return None
         if capability is PAUSE or capability is SAVE:
             return cast(T, _Changing(self, inner))
+        if capability is RESIZE:
+            return cast(T, _Resize(self, inner))
+        if capability is SNAPSHOTS:
+            return cast(T, _Snapshots(self, inner))
         return cast(T, _Translating(self, inner))
 
     # errors
@@ -316,6 +334,57 @@ class _Changing:
             self._guard.change(name, id, ctx, method)
 
         return change
+
+
+class _Resize:
+    """New sizes, one change at a time."""
+
+    def __init__(self, guard: Guard, inner: Any) -> None:
+        self._guard = guard
+        self._inner = inner
+
+    def resize(self, id: str, cpus: int | None, memory: Bytes | None, ctx: Context) -> None:
+        """Give the machine that much."""
+
+        def act(id: str, ctx: Context) -> None:
+            self._inner.resize(id, cpus, memory, ctx)
+
+        self._guard.change("resize", id, ctx, act)
+
+
+class _Snapshots:
+    """Snapshots, each taken, used and deleted alone."""
+
+    def __init__(self, guard: Guard, inner: Any) -> None:
+        self._guard = guard
+        self._inner = inner
+
+    def snapshot(self, id: str, name: str, memory: bool, ctx: Context) -> SnapshotInfo:
+        """Keep the machine as it is now."""
+        taken: list[SnapshotInfo] = []
+
+        def act(id: str, ctx: Context) -> None:
+            taken.append(self._inner.snapshot(id, name, memory, ctx))
+
+        self._guard.change("snapshot", id, ctx, act)
+        return taken[0]
+
+    def snapshots(self, id: str) -> list[SnapshotInfo]:
+        """Return its snapshots, the oldest first."""
+        return self._guard.call(self._inner.snapshots, id)
+
+    def revert(self, id: str, name: str, ctx: Context) -> None:
+        """Make a stopped machine what it was then."""
+
+        def act(id: str, ctx: Context) -> None:
+            self._inner.revert(id, name, ctx)
+
+        self._guard.change("revert", id, ctx, act)
+
+    def delete_snapshot(self, id: str, name: str, ctx: Context) -> None:
+        """Forget one."""
+        with LOCKS.hold(self._guard.host_id, id, "delete_snapshot", ctx):
+            self._guard.call(self._inner.delete_snapshot, id, name, ctx)
 
 
 class _Reboot:

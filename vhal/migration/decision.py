@@ -18,9 +18,9 @@ class Sight(Enum):
     ABSENT = auto()
     """The host answers, and has no such machine."""
     INACTIVE = auto()
-    """Defined, saved, crashed: nothing of it runs and nothing is held in memory."""
+    """Stopped or crashed: nothing of it runs and nothing of its memory is left."""
     HELD = auto()
-    """In memory but not running: paused, or half arrived."""
+    """Its memory is there, but it isn't running: paused, half arrived, or saved, as a container is to be sent."""
     RUNNING = auto()
     """Its processors run."""
     UNSEEN = auto()
@@ -48,7 +48,7 @@ def sight(state: MachineState | None) -> Sight:
         return Sight.ABSENT
     if state in (MachineState.RUNNING, MachineState.STOPPING):
         return Sight.RUNNING
-    if state in (MachineState.PAUSED, MachineState.STARTING, MachineState.MIGRATING):
+    if state in (MachineState.PAUSED, MachineState.SAVED, MachineState.STARTING, MachineState.MIGRATING):
         return Sight.HELD
     if state is MachineState.UNKNOWN:
         return Sight.UNSEEN

@@ -13,20 +13,35 @@ from vhal._lazy import attach
 if TYPE_CHECKING:
     from vhal.spec.devices import AnyDevice, Device, Disk, Gpu, Nic, Serial
     from vhal.spec.frozen import FrozenDict
-    from vhal.spec.hardware import BootDisk, BootImage, BootKernel, Cpus, Firmware, Memory, Topology
+    from vhal.spec.hardware import (
+        BootArchive,
+        BootDisk,
+        BootImage,
+        BootKernel,
+        BootRootfs,
+        Cpus,
+        Firmware,
+        Memory,
+        Topology,
+    )
     from vhal.spec.host import GpuInfo, HostCpus, HostInfo, NumaNode, Resources
     from vhal.spec.init import Init
     from vhal.spec.load import load_spec, parse_spec
     from vhal.spec.machine import MachineInfo, MachineKind, MachineSpec, machine_json_schema
     from vhal.spec.model import Model
+    from vhal.spec.process import Health, Mount, Process, Ulimit
+    from vhal.spec.snapshot import SnapshotInfo
     from vhal.spec.state import MachineState
     from vhal.spec.units import Bytes, HostPath, Name
+    from vhal.spec.usage import Usage
 
 __all__ = [
     "AnyDevice",
+    "BootArchive",
     "BootDisk",
     "BootImage",
     "BootKernel",
+    "BootRootfs",
     "Bytes",
     "Cpus",
     "Device",
@@ -35,6 +50,7 @@ __all__ = [
     "FrozenDict",
     "Gpu",
     "GpuInfo",
+    "Health",
     "HostCpus",
     "HostInfo",
     "HostPath",
@@ -45,12 +61,17 @@ __all__ = [
     "MachineState",
     "Memory",
     "Model",
+    "Mount",
     "Name",
     "Nic",
     "NumaNode",
+    "Process",
     "Resources",
     "Serial",
+    "SnapshotInfo",
     "Topology",
+    "Ulimit",
+    "Usage",
     "load_spec",
     "machine_json_schema",
     "parse_spec",
@@ -59,14 +80,27 @@ __all__ = [
 _HOMES = {
     "devices": ["AnyDevice", "Device", "Disk", "Gpu", "Nic", "Serial"],
     "frozen": ["FrozenDict"],
-    "hardware": ["BootDisk", "BootImage", "BootKernel", "Cpus", "Firmware", "Memory", "Topology"],
+    "hardware": [
+        "BootArchive",
+        "BootDisk",
+        "BootImage",
+        "BootKernel",
+        "BootRootfs",
+        "Cpus",
+        "Firmware",
+        "Memory",
+        "Topology",
+    ],
     "host": ["GpuInfo", "HostCpus", "HostInfo", "NumaNode", "Resources"],
     "init": ["Init"],
     "load": ["load_spec", "parse_spec"],
     "machine": ["MachineInfo", "MachineKind", "MachineSpec", "machine_json_schema"],
     "model": ["Model"],
+    "process": ["Health", "Mount", "Process", "Ulimit"],
+    "snapshot": ["SnapshotInfo"],
     "state": ["MachineState"],
     "units": ["Bytes", "HostPath", "Name"],
+    "usage": ["Usage"],
 }
 
 __getattr__ = attach(__name__, {name: f"vhal.spec.{home}" for home, names in _HOMES.items() for name in names})

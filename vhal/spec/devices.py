@@ -26,6 +26,11 @@ from vhal.spec.units import Bytes, HostPath, Name
 Mac = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$")]
 Cidr = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]{2,45}(/[0-9]{1,3})?$")]
 
+Cdi = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}/[A-Za-z0-9][A-Za-z0-9_.-]{0,62}=[A-Za-z0-9_.:-]{1,128}$")
+]
+"""A device's full name in the Container Device Interface: ``vendor/class=device``."""
+
 
 class Device(Model):
     """The base of every kind of device. A subclass with a ``kind`` default is registered by it.
@@ -164,11 +169,16 @@ class Gpu(Device):
     """Fraction of one GPU's time."""
     memory: Bytes | None = None
     """At least this much of the GPU's memory."""
+    cdi: Cdi | None = None
+    """Exactly that device, by its name in the Container Device Interface: ``nvidia.com/gpu=0``."""
 
     @model_validator(mode="after")
     def _one_measure(self) -> Gpu:
         if self.profile is not None and self.share is not None:
             raise PydanticCustomError("gpu", "ask for a profile or for a share, not both")
+        others = (self.vendor, self.model, self.profile, self.share, self.memory)
+        if self.cdi is not None and any(other is not None for other in others):
+            raise PydanticCustomError("gpu", "a CDI name says it all: leave the rest out")
         return self
 
 

@@ -122,7 +122,21 @@ class BootImage(Model):
     image: Annotated[str, Field(max_length=512, pattern=r"^[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]*$")]
 
 
-Boot = Annotated[BootDisk | BootKernel | BootImage, Field(discriminator="source")]
+class BootArchive(Model):
+    """Boot an image that lies in a file where this process runs, as ``docker save`` or ``podman save`` writes it."""
+
+    source: Literal["archive"] = "archive"
+    archive: HostPath
+
+
+class BootRootfs(Model):
+    """Boot a folder on the host that holds a container's root file system. It is used as it is, not copied."""
+
+    source: Literal["rootfs"] = "rootfs"
+    rootfs: HostPath
+
+
+Boot = Annotated[BootDisk | BootKernel | BootImage | BootArchive | BootRootfs, Field(discriminator="source")]
 
 
 def _count(value: Any) -> Any:

@@ -17,9 +17,11 @@ from vhal.spec.devices import AnyDevice, Device, Disk, Gpu, Nic, Serial
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.hardware import (
     Boot,
+    BootArchive,
     BootDisk,
     BootImage,
     BootKernel,
+    BootRootfs,
     Cpus,
     CpusField,
     Firmware,
@@ -28,6 +30,7 @@ from vhal.spec.hardware import (
 )
 from vhal.spec.init import Init
 from vhal.spec.model import Model, O, backend_options
+from vhal.spec.process import Mount, Process
 from vhal.spec.state import MachineState
 from vhal.spec.units import Bytes, LabelKey, LabelValue, Name
 
@@ -53,6 +56,10 @@ class MachineSpec(Model):
     cpus: CpusField = Cpus()
     memory: MemoryField = Memory(size=512 << 20)
     boot: Boot = BootDisk()
+    process: Process | None = None
+    """What a container runs; None for what its image says, and for a virtual machine."""
+    mounts: tuple[Mount, ...] = ()
+    """Folders of a container that aren't its image's."""
     firmware: Firmware = Firmware()
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
@@ -74,7 +81,9 @@ class MachineSpec(Model):
             kind: MachineKind | str = ...,
             cpus: Cpus | int = ...,
             memory: Memory | Bytes | int | str = ...,
-            boot: BootDisk | BootKernel | BootImage = ...,
+            boot: BootDisk | BootKernel | BootImage | BootArchive | BootRootfs = ...,
+            process: Process | None = ...,
+            mounts: Iterable[Mount] = ...,
             firmware: Firmware = ...,
             disks: Iterable[Disk] = ...,
             nics: Iterable[Nic] = ...,
@@ -94,6 +103,17 @@ class MachineSpec(Model):
         macs = [nic.mac for nic in self.nics if nic.mac is not None]
         if len(macs) != len(set(macs)):
             raise PydanticCustomError("nics", "two cards have one address")
+        targets = [mount.target for mount in self.mounts]
+        if len(targets) != len(set(targets)):
+            raise PydanticCustomError("mounts", "two mounts have one target")
+        if self.kind is MachineKind.VM:
+            for field, given in (("process", self.process), ("mounts", self.mounts)):
+                if given:
+                    raise PydanticCustomError(
+                        field, "only a container has {field}; kind = 'container'?", {"field": field}
+                    )
+            if isinstance(self.boot, (BootArchive, BootRootfs)):
+                raise PydanticCustomError("boot", "only a container boots an archive or a root file system")
         return self
 
     def options_for(self, backend: str, model: type[O]) -> O:

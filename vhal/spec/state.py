@@ -80,6 +80,11 @@ TRANSITIONS: dict[str, dict[MachineState, MachineState | None]] = {
     "restore": {_S.SAVED: _S.RUNNING},
     "delete": {_S.STOPPED: None, _S.SAVED: None, _S.CRASHED: None},
     "console": {_S.RUNNING: _S.RUNNING, _S.PAUSED: _S.PAUSED},
+    "resize": {_S.RUNNING: _S.RUNNING, _S.PAUSED: _S.PAUSED, _S.STOPPED: _S.STOPPED},
+    "exec": {_S.RUNNING: _S.RUNNING},
+    "copy": {_S.RUNNING: _S.RUNNING, _S.PAUSED: _S.PAUSED, _S.STOPPED: _S.STOPPED},
+    "snapshot": {_S.RUNNING: _S.RUNNING, _S.PAUSED: _S.PAUSED, _S.STOPPED: _S.STOPPED},
+    "revert": {_S.STOPPED: _S.STOPPED, _S.CRASHED: _S.STOPPED},
     "migrate": {_S.RUNNING: _S.RUNNING, _S.PAUSED: _S.PAUSED, _S.STOPPED: _S.STOPPED},
 }
 """Call → the states it may begin in → the state it ends in (None: the machine is gone)."""
@@ -100,6 +105,8 @@ REMEDIES: dict[tuple[str, MachineState], str] = {
     ("restore", _S.STOPPED): "there is no saved memory; start() it",
     ("delete", _S.RUNNING): "stop() it first, or delete(force=True)",
     ("delete", _S.PAUSED): "stop() it first, or delete(force=True)",
+    ("revert", _S.RUNNING): "stop() it first: what it holds in memory is lost by going back",
+    ("revert", _S.PAUSED): "stop(force=True) it first: what it holds in memory is lost by going back",
     ("migrate", _S.SAVED): "restore() it first",
     ("migrate", _S.CRASHED): "start() it first",
 }
