@@ -107,10 +107,13 @@ class World:
         return driver.inspect(machine.id)
 
     def clear(self) -> None:
+        # First all are ended: one that waits for its other half can't be removed before that is gone.
         for driver in (self.a, self.b):
             for machine in driver.machines():
-                with contextlib.suppress(VhalError):
+                with contextlib.suppress(VhalError, libvirt.libvirtError):
                     driver.stop(machine.id, StopMode.FORCED, Context())
+        for driver in (self.a, self.b):
+            for machine in driver.machines():
                 driver.delete(machine.id, Context())
 
     def move(

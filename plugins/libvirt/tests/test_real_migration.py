@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -462,7 +463,7 @@ def test_a_broken_post_copy_is_left_alone(world: World) -> None:
             source.abortJobFlags(libvirt.VIR_DOMAIN_ABORT_JOB_POSTCOPY)
             broken.append(True)
 
-    with pytest.raises(libvirt.libvirtError):
+    with pytest.raises((libvirt.libvirtError, MigrationInDoubt)):
         giving.transfer(offer, ticket, chosen, Context(60, on_progress=breaking))
     assert broken
     assert source.state() == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED]
@@ -478,6 +479,10 @@ def test_a_broken_post_copy_is_left_alone(world: World) -> None:
         assert "neither copy" in (caught.value.hint or "")
     assert source.isActive()
     assert world.b._machine(machine.id).isActive()
+    # Either daemon may now wait for ever for the other one's half, and then lets nobody remove the machine.
+    for host in world.lab.hosts:
+        host.signal_daemon(signal.SIGKILL)
+        host.start_daemon()
 
 
 def test_the_downtime_is_forgotten_by_a_machine_that_stays(world: World) -> None:

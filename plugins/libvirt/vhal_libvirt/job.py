@@ -58,6 +58,7 @@ class Job:
             vhal.errors.OperationAborted: It was stopped on request; libvirt has undone it.
             vhal.errors.OperationTimeout: It was stopped at the deadline; libvirt has undone it.
             libvirt.libvirtError: It failed by itself.
+            Exception: What ``tick`` or a report raised; the job was stopped, unless it is final.
         """
         ctx.check()
         self._called = time.monotonic()
@@ -67,7 +68,9 @@ class Job:
             with ctx.on_abort(self._wake.set):
                 stopped = self._watch(ctx, tick)
         except BaseException:
-            self._stop()
+            # With no way back the call is left to itself: stopping it is refused, and it needn't ever return.
+            if not self.final:
+                self._stop()
             raise
         if self._error is None:
             return

@@ -148,12 +148,17 @@ def _check_whole(dom: libvirt.virDomain, state: int, reason: int) -> None:
         vhal.errors.MigrationInDoubt: It is: neither of the two copies may be removed, or started again.
     """
     if (state, reason) in _POST_COPY:
-        raise MigrationInDoubt(
-            "the machine was switched to the destination, but some of its memory is still on the source only",
-            hint="touch neither copy; if the post-copy broke off, recover it: virsh migrate --postcopy-resume",
-            backend="libvirt",
-            machine=dom.name(),
-        )
+        raise broken_off(dom)
+
+
+def broken_off(dom: libvirt.virDomain) -> MigrationInDoubt:
+    """Return the error for a machine in the middle of a post-copy."""
+    return MigrationInDoubt(
+        "the machine was switched to the destination, but some of its memory is still on the source only",
+        hint="touch neither copy; if the post-copy broke off, recover it: virsh migrate --postcopy-resume",
+        backend="libvirt",
+        machine=dom.name(),
+    )
 
 
 def _remove(dom: libvirt.virDomain) -> None:

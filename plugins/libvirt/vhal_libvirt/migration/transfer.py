@@ -25,10 +25,15 @@ from vhal_libvirt.document import dump, parse
 from vhal_libvirt.job import Job
 from vhal_libvirt.migration import route
 from vhal_libvirt.migration.cargo import Cargo, Place
+from vhal_libvirt.migration.ending import broken_off
 from vhal_libvirt.options import LibvirtMigrationOptions
 
 _MEASURED_S = 1.0
 """The event with the measurements is sent before the call returns, but comes in another thread."""
+
+_BROKEN_OFF = [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED]
+_RETURNS_S = 5.0
+"""How long after a post-copy broke off the call about it may take to say so."""
 
 _OPERATION = libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT
 
@@ -59,6 +64,7 @@ class Sending:
         self._job: Job | None = None
         self._iterations = 0
         self._halted: float | None = None
+        self._broken_since: float | None = None
 
     def run(self, ctx: Context) -> Transfer:
         """Send it by the first way that works, and return what was measured."""
@@ -124,12 +130,29 @@ class Sending:
 
     def _tick(self) -> None:
         job = self._job
+        if job is not None and job.final:
+            self._check_post_copy()
         if not self._policy.post_copy or self._iterations == 0 or job is None or job.final:
             return
         # Too early it is refused; before the first pass over the memory is complete it would be slow.
         with contextlib.suppress(libvirt.libvirtError):
             self._dom.migrateStartPostCopy(0)
             job.final = True
+
+    def _check_post_copy(self) -> None:
+        """Raise if a post-copy broke off, and the call about it doesn't return.
+
+        libvirt 9.0's destination then waits for the end of the migration with the lock that hearing of it takes.
+
+        Raises:
+            vhal.errors.MigrationInDoubt: It did.
+        """
+        if self._dom.state() != _BROKEN_OFF:
+            self._broken_since = None
+        elif self._broken_since is None:
+            self._broken_since = time.monotonic()
+        elif time.monotonic() - self._broken_since > _RETURNS_S:
+            raise broken_off(self._dom)
 
     def _notice(self, notice: Notice) -> None:
         if notice.id != self._offer.machine.id:
