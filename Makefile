@@ -38,7 +38,7 @@ docs: setup
 setup: system $(UV)
 	@$(UV) sync --quiet --all-packages --all-extras --group dev --group docs
 
-# Debian's packages for the real engines; quick when they are there.
+# Debian's packages for the real engines, and a CRIU for containers; quick when they are there.
 system:
 	@tests/testbed/setup.sh
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.leftovers import assert_nothing_left, network_cards, processes_naming
 from tests.testbed import CounterGuest, Host, Lab, LabError, TickCollector, TickGuest, kernel_cmdline, wait_until
 from tests.testbed.control import ask_fd
 from tests.testbed.guest import PORT
@@ -29,35 +30,6 @@ with Lab(1) as lab:
     print(lab.folder, flush=True)
     sys.stdin.read()
 """
-
-
-def processes_naming(folder: Path) -> list[str]:
-    """All processes on the machine whose command line, folder or open files are in a lab's folder."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            texts = [(process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")]
-            texts += [str((process / "cwd").readlink())]
-            texts += [str(fd.readlink()) for fd in (process / "fd").iterdir()]
-        except OSError:
-            continue
-        if any(str(folder) in text for text in texts):
-            found.append(texts[0])
-    return found
-
-
-def mounts_naming(folder: Path) -> list[str]:
-    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line]
-
-
-def assert_nothing_left(folder: Path) -> None:
-    assert not folder.exists()
-    assert processes_naming(folder) == []
-    assert mounts_naming(folder) == []
-
-
-def network_cards() -> set[str]:
-    return {card.name for card in Path("/sys/class/net").iterdir()}
 
 
 def virsh(host: Host, *words: str) -> str:
@@ -323,7 +295,7 @@ class TestDown:
     def test_a_lab_that_cannot_be_built_says_why(self, monkeypatch: pytest.MonkeyPatch) -> None:
         folders = []
 
-        def wrong(folder: Path, _hosts: int) -> LabPlan:
+        def wrong(folder: Path, _hosts: int, _engines: int) -> LabPlan:
             folders.append(folder)
             return LabPlan(folder, (HostPlan("a", "no-address", "no-uuid", folder / "a"),))
 

@@ -1,4 +1,4 @@
-"""The test bed by hand: `up 2`, `status`, `exec a -- virsh list`, `down`."""
+"""The test bed by hand: `up 2 --engines 2`, `status`, `exec a -- virsh list`, `exec pa -- podman ps`, `down`."""
 
 from __future__ import annotations
 
@@ -37,9 +37,13 @@ def _show(lab: Lab | None, *, as_json: bool) -> None:
         }
         for host in (lab.hosts if lab else ())
     ]
+    engines = [
+        {"name": engine.name, "ip": engine.ip, "url": engine.url, "socket": str(engine.socket)}
+        for engine in (lab.engines if lab else ())
+    ]
     if as_json:
         shared = str(lab.shared) if lab else None
-        print(json.dumps({"up": lab is not None, "shared": shared, "hosts": hosts}, indent=2))
+        print(json.dumps({"up": lab is not None, "shared": shared, "hosts": hosts, "engines": engines}, indent=2))
     elif lab is None:
         print("no lab is up")
     else:
@@ -47,12 +51,15 @@ def _show(lab: Lab | None, *, as_json: bool) -> None:
         for host in hosts:
             print(f"{host['name']}  {host['ip']}\n  vhal     {host['url']}")
             print(f"  libvirt  {host['native_uri']}")
+        for engine in engines:
+            print(f"{engine['name']}  {engine['ip']}\n  vhal     {engine['url']}")
+            print(f"  podman   unix://{engine['socket']}")
 
 
-def _up(state: StateFile, hosts: int, *, as_json: bool) -> int:
+def _up(state: StateFile, hosts: int, engines: int, *, as_json: bool) -> int:
     if _current(state) is not None:
         raise LabError("a lab is up already; `python -m tests.testbed down` takes it down")
-    lab = Lab(hosts, detached=True)
+    lab = Lab(hosts, engines, detached=True)
     lab.start()
     try:
         state.write(lab.folder)
@@ -75,10 +82,10 @@ def _exec(state: StateFile, name: str, command: list[str]) -> int:
     lab = _current(state)
     if lab is None:
         raise LabError("no lab is up; `python -m tests.testbed up 2` puts one up")
-    for host in lab.hosts:
-        if host.name == name:
-            return host.call(command)
-    raise LabError(f"no host {name!r}; there are {', '.join(host.name for host in lab.hosts)}")
+    nodes = {node.name: node for node in (*lab.hosts, *lab.engines)}
+    if name not in nodes:
+        raise LabError(f"no host {name!r}; there are {', '.join(nodes)}")
+    return nodes[name].call(command)
 
 
 def main() -> int:
@@ -86,7 +93,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.testbed", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", help="put up a lab which stays until taken down")
-    up.add_argument("hosts", type=int, nargs="?", default=2)
+    up.add_argument("hosts", type=int, nargs="?", default=2, help="how many with libvirt")
+    up.add_argument("--engines", type=int, default=0, help="how many with podman")
     status = verbs.add_parser("status", help="show the lab that is up")
     for verb in (up, status):
         verb.add_argument("--json", action="store_true")
@@ -99,7 +107,7 @@ def main() -> int:
     try:
         match arguments.verb:
             case "up":
-                return _up(state, arguments.hosts, as_json=arguments.json)
+                return _up(state, arguments.hosts, arguments.engines, as_json=arguments.json)
             case "status":
                 _show(_current(state), as_json=arguments.json)
                 return 0

@@ -22,7 +22,7 @@ from pathlib import Path
 from .cpio import Initramfs
 from .errors import LabError
 
-__all__ = ["PORT", "CounterGuest", "cache_folder", "kernel_cmdline", "module_order"]
+__all__ = ["PORT", "CounterGuest", "cache_folder", "compile_static", "kernel_cmdline", "module_order"]
 
 PORT = 7000
 """Where the guest answers."""
@@ -125,22 +125,10 @@ def _unpack(package: str, version: str, folder: Path) -> Path:
     return folder / "files"
 
 
-def _compile(folder: Path) -> bytes:
-    program = folder / "counter"
-    _run(
-        [
-            "gcc",
-            "-std=gnu11",
-            "-O2",
-            "-Wall",
-            "-Wextra",
-            "-static",
-            "-s",
-            "-o",
-            str(program),
-            str(_HERE / "counter.c"),
-        ]
-    )
+def compile_static(source: Path, folder: Path) -> bytes:
+    """Compile a C program that needs no libraries, by way of `folder`, and return it. Raises `LabError`."""
+    program = folder / source.stem
+    _run(["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-s", "-o", str(program), str(source)])
     return program.read_bytes()
 
 
@@ -189,7 +177,9 @@ class CounterGuest:
                 (image,) = (kernel / "boot").glob("vmlinuz-*")
                 shutil.copyfile(image, built / "vmlinuz")
                 (built / "initrd").write_bytes(
-                    _initramfs(kernel, (busybox / "bin" / "busybox").read_bytes(), _compile(work))
+                    _initramfs(
+                        kernel, (busybox / "bin" / "busybox").read_bytes(), compile_static(_HERE / "counter.c", work)
+                    )
                 )
                 try:
                     built.rename(final)

@@ -2,57 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from .control import ask, ask_fd
 from .errors import DeadlineError, LabError
+from .node import Node, inside, pid_of, tail
 from .plan import HostPlan
 from .wait import wait_until
 
-__all__ = ["Host", "pid_of"]
+__all__ = ["Host"]
 
 _ANSWER_S = 60.0
-_GONE_S = 20.0
-_TAIL_LINES = 30
 
 
-def pid_of(pidfd: int) -> int:
-    """Return the number under which the process behind a pidfd is seen from here.
-
-    Raises `LabError` when it has ended.
-    """
-    for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "Pid" and int(value) > 0:
-            return int(value)
-    raise LabError("the process has ended")
-
-
-class Host:
-    """A libvirtd with namespaces, an address and folders of its own.
-
-    Processes are only ever signalled through a pidfd the lab gave out, so no other process can be
-    hit, not even when a number is used again.
-    """
+class Host(Node):
+    """A libvirtd with namespaces, an address and folders of its own."""
 
     def __init__(self, plan: HostPlan, control: Path) -> None:
+        super().__init__(control)
         self._plan = plan
-        self._control = control
-
-    def __repr__(self) -> str:
-        return f"<Host {self.name} {self.ip}>"
 
     @property
     def name(self) -> str:
-        """The host's name in the lab, which is also its host name."""
         return self._plan.name
 
     @property
@@ -62,8 +35,11 @@ class Host:
 
     @property
     def ip(self) -> str:
-        """The host's address, reachable only inside the lab."""
         return self._plan.ip
+
+    @property
+    def _port(self) -> str:
+        return self._plan.port
 
     @property
     def folder(self) -> Path:
@@ -92,11 +68,7 @@ class Host:
 
     def log_tail(self) -> str:
         """Return the last lines of what the host's libvirtd logged and printed."""
-        lines: list[str] = []
-        for path in (self._plan.log, self._plan.output):
-            if path.exists():
-                lines += path.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-        return "\n".join(lines)
+        return tail(self._plan.log, self._plan.output)
 
     def wait_daemon(self, *, deadline: float = _ANSWER_S) -> None:
         """Wait until the host's libvirtd answers a call.
@@ -162,83 +134,5 @@ class Host:
         with self._process("qemu", guest=guest) as pidfd:
             self._signal(pidfd, number)
 
-    def run(
-        self,
-        command: list[str],
-        *,
-        check: bool = True,
-        timeout: float = 60.0,
-        input: str | None = None,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command on the host and return its result with its output.
-
-        Raises what `subprocess.run` raises.
-        """
-        with self._process("host") as pidfd:
-            return enter(pid_of(pidfd), command, own_host=True, check=check, timeout=timeout, input=input)
-
-    def call(self, command: list[str]) -> int:
-        """Run a command on the host with our own input and output, and return its exit status."""
-        with self._process("host") as pidfd:
-            return subprocess.run(inside(pid_of(pidfd), command, own_host=True)).returncode
-
-    def cut_network(self) -> None:
-        """Pull the host's cable: it and its guests reach nothing else in the lab."""
-        self._cable("down")
-
-    def restore_network(self) -> None:
-        """Put the host's cable back."""
-        self._cable("up")
-
-    def _cable(self, state: str) -> None:
-        with self._process("lab") as pidfd:
-            enter(pid_of(pidfd), ["ip", "link", "set", self._plan.port, state], own_host=False)
-
-    def _ask(self, what: str) -> dict[str, Any]:
-        return ask(self._control, {"do": what, "host": self.name})
-
-    @contextmanager
-    def _process(self, of: str, **which: str) -> Iterator[int]:
-        request = {"do": "pidfd", "host": self.name, "of": of, **which}
-        pidfd = ask_fd(self._control, request)
-        try:
-            yield pidfd
-        finally:
-            os.close(pidfd)
-
-    def _signal(self, pidfd: int, number: signal.Signals) -> None:
-        try:
-            signal.pidfd_send_signal(pidfd, number)
-        except ProcessLookupError as error:
-            raise LabError("the process has ended") from error
-        if number is signal.SIGKILL:
-            # A pidfd becomes readable when its process has ended.
-            readable, _, _ = select.select([pidfd], [], [], _GONE_S)
-            if not readable:
-                raise DeadlineError(f"the end of a killed process: not within {_GONE_S:g} s")
-
-
-def inside(pid: int, command: list[str], *, own_host: bool) -> list[str]:
-    """Return the command line that runs a command in the namespaces of a process of the lab."""
-    spaces = ["--mount", "--net", "--pid", *(["--uts"] if own_host else [])]
-    return ["nsenter", f"--target={pid}", *spaces, "--", *command]
-
-
-def enter(
-    pid: int,
-    command: list[str],
-    *,
-    own_host: bool,
-    check: bool = True,
-    timeout: float = 60.0,
-    input: str | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Run a command in the namespaces of a process of the lab and return its result."""
-    return subprocess.run(
-        inside(pid, command, own_host=own_host),
-        check=check,
-        timeout=timeout,
-        input=input,
-        capture_output=True,
-        text=True,
-    )
+    def _inside(self, pid: int, command: list[str]) -> list[str]:
+        return inside(pid, command, "--uts")

@@ -92,8 +92,7 @@ def private_devices(scratch: Path) -> None:
 def private_names(plan: LabPlan) -> None:
     """Let this mount namespace know the hosts' names, and no others."""
     names = plan.folder / "names"
-    lines = ["127.0.0.1 localhost", *(f"{host.ip} {host.name}" for host in plan.hosts)]
-    names.write_text("\n".join(lines) + "\n")
+    names.write_text(plan.names())
     names.chmod(0o644)
     namespaces.bind(names, Path("/etc/hosts"))
 

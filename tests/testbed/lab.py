@@ -1,4 +1,4 @@
-"""A lab: several libvirt hosts on this machine which share nothing but a network and a folder."""
+"""A lab: libvirt hosts and podman engines on this machine which share nothing but a network and a folder."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from . import cgroups
 from .control import ask, ask_fd
+from .engine import Engine
 from .errors import DeadlineError, LabError
-from .host import Host, enter, pid_of
+from .host import Host
 from .hostspace import MOUNT_POINTS
-from .plan import MOST_HOSTS, LabPlan
+from .node import Node, enter, pid_of
+from .plan import CRIU, MOST_HOSTS, LabPlan
 from .wait import wait_until
 
 __all__ = ["Lab", "in_use"]
@@ -31,25 +34,42 @@ PREFIX = "vhal-lab-"
 
 _SETUP = Path(__file__).with_name("setup.sh")
 _ROOT = Path(__file__).parents[2]
-_TOOLS = ("unshare", "nsenter", "ip", "libvirtd", "virsh", "qemu-system-x86_64", "qemu-img")
+_TOOLS = ("unshare", "nsenter", "ip")
+_HOST_TOOLS = ("libvirtd", "virsh", "qemu-system-x86_64", "qemu-img")
+_ENGINE_TOOLS = ("podman", "runc", "conmon", "catatonit", "iptables", "nft", str(CRIU))
 _START_S = 60.0
 _STOP_S = 20.0
 
-# The folder is removed from outside the lab's namespaces, after the last process in them has gone,
-# by somebody who outlives the owner.
-_KEEPER = 'unshare "$@"; rm -rf -- "$0"'
+# The folder and the engines' control groups are removed from outside the lab's namespaces, after the last process in
+# them has gone, by somebody who outlives the owner. A command that was run on an engine from outside may need a moment
+# more to leave its group; a group that does not become empty is left to the next lab.
+_KEEPER = f"""
+unshare "$@"
+tries=0
+set -- {cgroups.ROOT}/*/"${{0##*/}}".*
+while [ -d "$1" ] && [ $tries -lt 100 ]; do
+    find "$@" -depth -type d -exec rmdir {{}} + 2>/dev/null || sleep 0.05
+    tries=$((tries + 1))
+    set -- {cgroups.ROOT}/*/"${{0##*/}}".*
+done
+rm -rf -- "$0"
+"""
 
 
-def _require() -> None:
+def _require(hosts: int, engines: int) -> None:
     """Raise `LabError` when this machine or user cannot run a lab."""
     if os.geteuid() != 0:
         raise LabError("a lab makes namespaces and mounts: run as root")
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    missing = [tool for tool in _TOOLS if shutil.which(tool, path=path) is None]
-    missing += [str(folder) for folder in MOUNT_POINTS.values() if not folder.is_dir()]
+    tools = (*_TOOLS, *(_HOST_TOOLS if hosts else ()), *(_ENGINE_TOOLS if engines else ()))
+    missing = [tool for tool in tools if shutil.which(tool, path=path) is None]
+    if hosts:
+        missing += [str(folder) for folder in MOUNT_POINTS.values() if not folder.is_dir()]
     if missing:
         raise LabError(f"missing: {', '.join(missing)}; run {_SETUP}")
-    if not Path("/dev/net/tun").exists():
+    if engines:
+        cgroups.require()
+    if hosts and not Path("/dev/net/tun").exists():
         raise LabError("guests' network cards need /dev/net/tun, which this machine does not have")
 
 
@@ -79,12 +99,14 @@ def in_use(folder: Path) -> bool:
 
 
 def _sweep() -> None:
-    """Remove folders of labs all of whose processes were killed before they could."""
+    """Remove folders and control groups of labs all of whose processes were killed before they could."""
     for folder in FOLDER.glob(f"{PREFIX}*"):
         lock = _lock(folder)
         if lock is not None:
+            cgroups.remove(folder.name)
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
+    cgroups.sweep(FOLDER, PREFIX)
 
 
 def _new_folder() -> tuple[Path, int]:
@@ -97,19 +119,23 @@ def _new_folder() -> tuple[Path, int]:
 
 
 class Lab:
-    """Several hosts with their own libvirtd, on one network, in namespaces of their own.
+    """Several hosts with their own libvirtd or podman, on one network, in namespaces of their own.
 
-    A context manager: entering blocks until every libvirtd answers, leaving until every process of
+    `hosts` is the number of those with a libvirtd, `engines` of those with a podman.
+
+    A context manager: entering blocks until every daemon answers, leaving until every process of
     the lab has gone and its folder is removed. When the process that made the lab ends in any way,
     the lab ends too, unless it is `detached`. Labs do not see each other.
 
     Raises `LabError` on entry when the machine cannot run a lab or a daemon does not come up.
     """
 
-    def __init__(self, hosts: int = 2, *, detached: bool = False) -> None:
-        if not 0 <= hosts <= MOST_HOSTS:
-            raise LabError(f"a lab has 0 to {MOST_HOSTS} hosts, not {hosts}")
-        self._count = hosts
+    def __init__(self, hosts: int = 2, engines: int = 0, *, detached: bool = False) -> None:
+        for count, what in ((hosts, "hosts"), (engines, "engines")):
+            if not 0 <= count <= MOST_HOSTS:
+                raise LabError(f"a lab has 0 to {MOST_HOSTS} {what}, not {count}")
+        self._hosts = hosts
+        self._engines = engines
         self._detached = detached
         self._plan: LabPlan | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
@@ -147,7 +173,7 @@ class Lab:
 
     @property
     def shared(self) -> Path:
-        """A folder which all hosts see under the same path, for disks and sockets."""
+        """A folder which all hosts and engines see under the same path, for disks and sockets."""
         return self.plan.shared
 
     @property
@@ -156,14 +182,20 @@ class Lab:
         plan = self.plan
         return tuple(Host(host, plan.control) for host in plan.hosts)
 
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The lab's container hosts in order of their names."""
+        plan = self.plan
+        return tuple(Engine(engine, plan.control) for engine in plan.engines)
+
     def start(self) -> None:
         """Start the lab, as entering it does."""
         if self._plan is not None:
             raise LabError("the lab is running already")
-        _require()
+        _require(self._hosts, self._engines)
         _sweep()
         folder, lock = _new_folder()
-        plan = LabPlan.new(folder, self._count)
+        plan = LabPlan.new(folder, self._hosts, self._engines)
         try:
             with tempfile.TemporaryFile() as output:
                 self._plan = plan
@@ -225,6 +257,8 @@ class Lab:
         wait_until(answers, deadline=_START_S, what="the lab's supervisor")
         for host in self.hosts:
             host.wait_daemon()
+        for engine in self.engines:
+            engine.wait_service()
 
     def stop(self) -> None:
         """End the lab and wait until nothing of it is left. A lab which has ended is no error."""
@@ -255,19 +289,21 @@ class Lab:
 
     @staticmethod
     def _remove(folder: Path) -> bool:
-        """Say whether the folder is gone; remove it if no process of the lab holds its lock."""
+        """Say whether the folder is gone; remove it and what the keeper left if no process holds its lock."""
         lock = _lock(folder)
         if lock is None:
             return not folder.exists()
-        shutil.rmtree(folder, ignore_errors=True)
+        clean = cgroups.remove(folder.name)
+        if clean:
+            shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
-        return not folder.exists()
+        return clean and not folder.exists()
 
     def run(
         self,
         command: list[str],
         *,
-        host: Host | None = None,
+        host: Node | None = None,
         check: bool = True,
         timeout: float = 60.0,
         input: str | None = None,
@@ -280,7 +316,7 @@ class Lab:
             return host.run(command, check=check, timeout=timeout, input=input)
         pidfd = ask_fd(self.plan.control, {"do": "pidfd", "of": "lab"})
         try:
-            return enter(pid_of(pidfd), command, own_host=False, check=check, timeout=timeout, input=input)
+            return enter(pid_of(pidfd), command, check=check, timeout=timeout, input=input)
         finally:
             os.close(pidfd)
 

@@ -8,9 +8,14 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["MOST_HOSTS", "HostPlan", "LabPlan"]
+__all__ = ["CRIU", "MOST_HOSTS", "EnginePlan", "HostPlan", "LabPlan"]
 
 MOST_HOSTS = len(string.ascii_lowercase)
+
+CRIU = Path("/opt/vhal-criu/bin/criu")
+"""Where the containers plugin's `setup.sh` puts it."""
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,51 @@ class HostPlan:
 
 
 @dataclass(frozen=True)
+class EnginePlan:
+    """One container host: its place in the lab, and where its files are."""
+
+    name: str
+    ip: str
+    folder: Path
+
+    @property
+    def service(self) -> Path:
+        """The folder of the API service, at the same path inside and outside."""
+        return self.folder / "api"
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket of the API service."""
+        return self.service / "podman.sock"
+
+    @property
+    def log(self) -> Path:
+        """What the API service prints."""
+        return self.service / "podman.log"
+
+    @property
+    def port(self) -> str:
+        """The lab's end of the cable to the engine's network card."""
+        return f"port-{self.name}"
+
+    @property
+    def group(self) -> str:
+        """The engine's control group, in each of the machine's hierarchies."""
+        return f"{self.folder.parent.name}.{self.name}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What commands on the engine find in their environment: nothing of ours."""
+        return {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8"}
+
+
+@dataclass(frozen=True)
 class LabPlan:
-    """A whole lab: its folder and hosts."""
+    """A whole lab: its folder, hosts and engines."""
 
     folder: Path
     hosts: tuple[HostPlan, ...]
+    engines: tuple[EnginePlan, ...] = ()
 
     @property
     def control(self) -> Path:
@@ -60,14 +105,28 @@ class LabPlan:
         """The folder which all hosts see."""
         return self.folder / "shared"
 
+    @property
+    def nodes(self) -> tuple[HostPlan | EnginePlan, ...]:
+        """All hosts and engines."""
+        return (*self.hosts, *self.engines)
+
+    def names(self) -> str:
+        """Return the lab's `/etc/hosts`."""
+        lines = ["127.0.0.1 localhost", *(f"{node.ip} {node.name}" for node in self.nodes)]
+        return "\n".join(lines) + "\n"
+
     @classmethod
-    def new(cls, folder: Path, hosts: int) -> LabPlan:
-        """Plan at most `MOST_HOSTS` hosts, named `a`, `b` and so on."""
+    def new(cls, folder: Path, hosts: int, engines: int = 0) -> LabPlan:
+        """Plan at most `MOST_HOSTS` hosts, named `a`, `b` and so on, and as many engines, `pa`, `pb` and so on."""
         return cls(
             folder,
             tuple(
                 HostPlan(name, f"10.99.0.{number}", str(uuid.uuid4()), folder / name)
                 for number, name in enumerate(string.ascii_lowercase[:hosts], 1)
+            ),
+            tuple(
+                EnginePlan(f"p{letter}", f"10.99.0.{number}", folder / f"p{letter}")
+                for number, letter in enumerate(string.ascii_lowercase[:engines], 101)
             ),
         )
 
@@ -82,4 +141,5 @@ class LabPlan:
         return cls(
             Path(data["folder"]),
             tuple(HostPlan(host["name"], host["ip"], host["uuid"], Path(host["folder"])) for host in data["hosts"]),
+            tuple(EnginePlan(engine["name"], engine["ip"], Path(engine["folder"])) for engine in data["engines"]),
         )

@@ -1,7 +1,9 @@
 #!/bin/sh
-# Install what the libvirt engine, its test bed and its guests need, on Debian and its kin.
+# Install what the libvirt and containers engines, their test bed and its guests need, on Debian and its kin.
 # Does nothing, quickly, when everything is there.
 set -eu
+
+"$(dirname "$0")/../../plugins/containers/vhal_containers/setup.sh"
 
 # Not libvirt-daemon-system: it would start a libvirtd for the machine itself. The test bed runs its
 # own ones, and only while it is up.

@@ -17,14 +17,16 @@ import signal
 import socket
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from .control import REQUEST_BYTES, answer
+from .enginespace import hold_engine, start_service
 from .errors import LabError
 from .hostspace import hold, private_devices, private_names
-from .plan import HostPlan, LabPlan
+from .plan import EnginePlan, HostPlan, LabPlan
 
 __all__ = ["Supervisor", "main"]
 
@@ -39,18 +41,45 @@ def _ip(commands: Iterable[str], *, inside: int | None = None) -> None:
     subprocess.run([*where, "ip", "-batch", "-"], input="\n".join(commands), text=True, check=True)
 
 
-class _HostState:
-    """A host with the process that holds it and its daemon's last known state."""
+class _NodeState(ABC):
+    """A host or engine with the process that holds it and its daemon's last known state."""
 
-    def __init__(self, plan: HostPlan, holder: int) -> None:
-        self.plan = plan
+    def __init__(self, label: str, holder: int) -> None:
+        self.label = label
         self.holder = holder
         self.daemon: int | None = None
         self.exit_code: int | None = None
 
     def start_daemon(self) -> None:
         if self.daemon is not None:
-            raise LabError(f"libvirtd of host {self.plan.name} runs already")
+            raise LabError(f"{self.label} runs already")
+        self.exit_code = None
+        self.daemon = self._spawn()
+
+    @abstractmethod
+    def _spawn(self) -> int:
+        """Start the daemon and return its process id."""
+
+    def qemu(self, name: str) -> int:
+        """Find the QEMU of a guest here. Raises `LabError` when there is none."""
+        raise LabError(f"no QEMU runs guest {name!r}: {self.label} runs containers")
+
+
+class _EngineState(_NodeState):
+    def __init__(self, plan: EnginePlan, holder: int) -> None:
+        super().__init__(f"podman of engine {plan.name}", holder)
+        self.plan = plan
+
+    def _spawn(self) -> int:
+        return start_service(self.plan, self.holder)
+
+
+class _HostState(_NodeState):
+    def __init__(self, plan: HostPlan, holder: int) -> None:
+        super().__init__(f"libvirtd of host {plan.name}", holder)
+        self.plan = plan
+
+    def _spawn(self) -> int:
         # The memory file system behind `/run` is the host's own, and the daemon's pid file in it
         # is what makes it notice a second one.
         argv = [
@@ -65,8 +94,7 @@ class _HostState:
             "--pid-file=/run/libvirtd.pid",
         ]
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self.exit_code = None
-        self.daemon = os.posix_spawnp(
+        return os.posix_spawnp(
             argv[0],
             argv,
             dict(os.environ),
@@ -103,7 +131,7 @@ class Supervisor:
     def __init__(self, plan: LabPlan, owner: int | None) -> None:
         self._plan = plan
         self._owner = owner
-        self._hosts: dict[str, _HostState] = {}
+        self._hosts: dict[str, _NodeState] = {}
         self._ended = False
         self._handlers: dict[str, Callable[[dict[str, Any]], Reply]] = {
             "status": self._status,
@@ -149,6 +177,24 @@ class Supervisor:
                 inside=holder,
             )
             self._hosts[plan.name] = _HostState(plan, holder)
+        for engine in self._plan.engines:
+            holder = hold_engine(self._plan, engine)
+            _ip(
+                [
+                    f"link add {engine.port} type veth peer name eth0 netns {holder}",
+                    f"link set {engine.port} master br0 up",
+                ]
+            )
+            _ip(
+                [
+                    "link set lo up",
+                    f"address add {engine.ip}/24 dev eth0",
+                    "link set eth0 up",
+                    f"route add default via {LAB_IP}",
+                ],
+                inside=holder,
+            )
+            self._hosts[engine.name] = _EngineState(engine, holder)
         for host in self._hosts.values():
             host.start_daemon()
 
@@ -200,7 +246,7 @@ class Supervisor:
                     host.daemon = None
                     host.exit_code = os.waitstatus_to_exitcode(status)
                 elif host.holder == pid:
-                    raise LabError(f"the namespaces of host {host.plan.name} were taken away")
+                    raise LabError(f"the host of {host.label} was taken away")
 
     def _reply(self, link: socket.socket) -> None:
         # A holder that was killed between connecting and asking must not block the lab.
@@ -218,7 +264,7 @@ class Supervisor:
         if fd is not None:
             os.close(fd)
 
-    def _host(self, request: dict[str, Any]) -> _HostState:
+    def _host(self, request: dict[str, Any]) -> _NodeState:
         return self._hosts[request["host"]]
 
     def _status(self, _request: dict[str, Any]) -> Reply:
@@ -247,7 +293,7 @@ class Supervisor:
                 self._reap()
                 host = self._host(request)
                 if host.daemon is None:
-                    raise LabError(f"libvirtd of host {host.plan.name} does not run")
+                    raise LabError(f"{host.label} does not run")
                 pid = host.daemon
             case "qemu":
                 pid = self._host(request).qemu(request["guest"])

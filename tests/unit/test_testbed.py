@@ -199,7 +199,7 @@ class TestStateFile:
 
 class TestPlan:
     def test_survives_being_written_down(self) -> None:
-        plan = LabPlan.new(Path("/tmp/vhal-lab-x"), 3)
+        plan = LabPlan.new(Path("/tmp/vhal-lab-x"), 3, 2)
         assert LabPlan.load(plan.dump()) == plan
 
     def test_hosts_differ(self) -> None:
@@ -211,6 +211,20 @@ class TestPlan:
             {host.socket for host in hosts},
         ):
             assert len(values) == 26
+
+    def test_engines_differ_from_hosts_and_each_other(self) -> None:
+        plan = LabPlan.new(Path("/tmp/vhal-lab-x"), 26, 26)
+        assert len({node.name for node in plan.nodes}) == 52
+        assert len({node.ip for node in plan.nodes}) == 52
+        assert len({node.socket for node in plan.nodes}) == 52
+        assert len({engine.group for engine in plan.engines}) == 26
+        assert (plan.engines[0].name, plan.engines[0].ip) == ("pa", "10.99.0.101")
+        assert "10.99.0.102 pb\n" in plan.names()
+
+    @pytest.mark.parametrize("engines", [-1, 27])
+    def test_number_of_engines(self, engines: int) -> None:
+        with pytest.raises(LabError, match="0 to 26 engines"):
+            Lab(engines=engines)
 
     @pytest.mark.parametrize("hosts", [-1, 27])
     def test_number_of_hosts(self, hosts: int) -> None:
@@ -230,6 +244,20 @@ class TestRequirements:
         with pytest.raises(LabError, match=r"missing: .*libvirtd.*; run /.*setup\.sh"):
             Lab().start()
 
+    def test_only_the_tools_of_what_is_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("os.geteuid", lambda: 0)
+        monkeypatch.setattr("shutil.which", lambda _tool, path: None)
+        with pytest.raises(LabError, match=r"missing: .*podman.*criu") as caught:
+            Lab(hosts=0, engines=1).start()
+        assert "libvirtd" not in str(caught.value)
+
+    def test_control_groups(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("os.geteuid", lambda: 0)
+        monkeypatch.setattr("shutil.which", lambda _tool, path: "/bin/true")
+        monkeypatch.setattr("tests.testbed.cgroups.controllers", lambda: ["cpu,cpuacct", "freezer"])
+        with pytest.raises(LabError, match=r"no devices, memory"):
+            Lab(hosts=0, engines=1).start()
+
 
 class TestWaitUntil:
     def test_returns_what_the_condition_returns(self) -> None:
@@ -244,6 +272,6 @@ class TestWaitUntil:
             wait_until(lambda: False, deadline=0, what="the moon")
 
 
-def test_setup_script_is_valid_shell() -> None:
-    script = Path(__file__).parents[1] / "testbed" / "setup.sh"
-    subprocess.run(["sh", "-n", str(script)], check=True)
+@pytest.mark.parametrize("script", ["tests/testbed/setup.sh", "plugins/containers/vhal_containers/setup.sh"])
+def test_setup_script_is_valid_shell(script: str) -> None:
+    subprocess.run(["sh", "-n", str(Path(__file__).parents[2] / script)], check=True)
