@@ -17,6 +17,7 @@
     ├── OperationTimeout            timeout               yes
     ├── OperationAborted            aborted               yes
     ├── HostUnreachable             host-unreachable      yes
+    ├── CommandFailed               command-failed        no: read what the program wrote
     ├── EngineError                 engine-error          no
     ├── PluginError                 plugin-error          no
     └── MigrationError              migration-error       no
@@ -54,7 +55,7 @@ class VhalError(Exception):
     """Stable id of the kind of error; a heading of ``docs/reference/errors.md``."""
     retryable: ClassVar[bool] = False
     """Whether the same call may succeed later with nothing changed by the caller."""
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
     """What the command line exits with."""
 
     def __init__(
@@ -181,7 +182,7 @@ class InsufficientResources(VhalError):
 
 
 class ImageRejected(VhalError):
-    """An image isn't what it is declared to be, or reaches outside itself."""
+    """An image or an archive isn't what it is declared to be, or reaches outside itself."""
 
     code = "image-rejected"
     exit_code = 2
@@ -224,6 +225,28 @@ class HostUnreachable(VhalError):
     code = "host-unreachable"
     retryable = True
     exit_code = 6
+
+
+class CommandFailed(VhalError):
+    """A program in a machine ended with another code than 0, and ``check`` was asked for.
+
+    ``exit_code`` is what it ended with, and ``errors`` is the end of what it wrote to its errors.
+    """
+
+    code = "command-failed"
+
+    def __init__(self, message: str, *, exit_code: int = 1, errors: bytes = b"", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.exit_code = exit_code
+        self.errors = errors
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error with the program's code and words, JSON-ready."""
+        return {
+            **super().as_dict(),
+            "exit_code": self.exit_code,
+            "errors": self.errors.decode(errors="replace"),
+        }
 
 
 class EngineError(VhalError):

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from vhal.driver.capability import EVENTS
+from vhal.driver.capability import EVENTS, METRICS
 from vhal.driver.driver import Driver
 from vhal.driver.url import HostUrl
 from vhal.errors import HostUnreachable, InvalidSpec, InvalidState, NotFound, PluginError, VhalError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vhal.driver.capability import Capability
     from vhal.spec.host import HostInfo
     from vhal.spec.machine import MachineInfo, MachineSpec
+    from vhal.spec.usage import Usage
     from vhal.watch import EventStream
 
 
@@ -125,6 +126,10 @@ class Host:
         stream = EventStream(self.guard.require(EVENTS).subscribe)
         self._streams.add(stream)
         return stream
+
+    def usage(self) -> dict[str, Usage]:
+        """Return what each active machine uses now, by its id, in one round trip or two."""
+        return dict(self.guard.require(METRICS).usage())
 
     def close(self) -> None:
         """Let go of the engine, and end the event streams. Machines keep running. Idempotent."""

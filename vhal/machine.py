@@ -1,7 +1,7 @@
-"""A machine as users hold it: its life, its console, its way to another host.
+"""A machine as users hold it: its life, its size, what runs in it, its files, its way to another host.
 
 It is a handle: what it is now, its engine says (:meth:`Machine.info`). Each call is one call of the guard; the
-states are drawn in :mod:`vhal.spec.state`.
+states are drawn in :mod:`vhal.spec.state`. What one does inside of it is in :mod:`vhal.guest`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,23 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from vhal.driver.capability import CONSOLE, PAUSE, READINESS, REBOOT, SAVE
+from vhal.driver.capability import (
+    CONSOLE,
+    METRICS,
+    PAUSE,
+    READINESS,
+    REBOOT,
+    RESIZE,
+    SAVE,
+    SNAPSHOTS,
+)
 from vhal.driver.context import Progress
 from vhal.driver.driver import STOP_TIMEOUT_S, StopMode
-from vhal.errors import InvalidSpec, MigrationInDoubt, NotFound, OperationTimeout, VhalError
+from vhal.errors import InvalidSpec, InvalidState, MigrationInDoubt, NotFound, OperationTimeout, VhalError
+from vhal.guest import Guest
 from vhal.operation import calling
 from vhal.registry import registry
-from vhal.spec.state import MachineState, allowed
+from vhal.spec.state import MachineState
 
 if TYPE_CHECKING:
     from vhal.console import Console
@@ -24,12 +34,15 @@ if TYPE_CHECKING:
     from vhal.host import Host
     from vhal.layers.guard import Guard
     from vhal.spec.machine import MachineInfo, MachineKind
+    from vhal.spec.snapshot import SnapshotInfo
+    from vhal.spec.units import Bytes
+    from vhal.spec.usage import Usage
 
 READY_TIMEOUT_S = 300.0
 """How long :meth:`Machine.wait` waits by default."""
 
 
-class Machine:
+class Machine(Guest):
     """One machine on one host. After :meth:`migrate` it is the machine on the new host.
 
     Concurrency: safe from any thread; two changing calls on one machine never run at once.
@@ -177,6 +190,84 @@ class Machine:
                     backend=self._guard.backend,
                 ) from None
 
+    def resize(
+        self, cpus: int | None = None, memory: Bytes | int | str | None = None, *, timeout_s: float | None = None
+    ) -> None:
+        """Give it so many processors and so much memory, now and whenever it is started; None leaves one as it is.
+
+        A failure leaves both as they were. Its spec stays what it was made from; :meth:`info` has the new sizes.
+
+        Raises:
+            vhal.errors.InvalidSpec: Neither is given, or one is no size.
+            vhal.errors.InsufficientResources: Its host has no room.
+            vhal.errors.Unsupported: It can't be changed so, or not while it runs; nothing was changed.
+        """
+        from vhal.arguments import sizes
+
+        wanted = sizes(self.name, cpus, memory)
+        with calling(timeout_s) as ctx:
+            self._guard.require(RESIZE, self._seen).resize(self.id, *wanted, ctx)
+
+    def snapshot(self, name: str, *, memory: bool = False, timeout_s: float | None = None) -> SnapshotInfo:
+        """Keep it as it is now, on its host, with its memory or without; it goes on as before.
+
+        Without its memory, what its guest hasn't written to disk yet isn't in it, as after a power cut.
+
+        Raises:
+            vhal.errors.AlreadyExists: It has one of that name.
+            vhal.errors.InvalidSpec: That is no name.
+            vhal.errors.InvalidState: Its memory is wanted and it has none now.
+        """
+        from vhal.arguments import snapshot_name
+
+        with calling(timeout_s) as ctx:
+            able = self._guard.require(SNAPSHOTS, self._seen)
+            return able.snapshot(self.id, snapshot_name(name), memory, ctx)
+
+    def snapshots(self) -> list[SnapshotInfo]:
+        """Return its snapshots, the oldest first."""
+        return self._guard.require(SNAPSHOTS, self._seen).snapshots(self.id)
+
+    def revert(self, name: str, *, timeout_s: float | None = None) -> None:
+        """Make it what it was: stopped → stopped, or running if the snapshot has its memory. What it is now is lost.
+
+        Raises:
+            vhal.errors.NotFound: It has no such snapshot.
+        """
+        from vhal.arguments import snapshot_name
+
+        with calling(timeout_s) as ctx:
+            self._guard.require(SNAPSHOTS, self._seen).revert(self.id, snapshot_name(name), ctx)
+
+    def delete_snapshot(self, name: str, *, timeout_s: float | None = None) -> None:
+        """Forget a snapshot; the machine isn't changed.
+
+        Raises:
+            vhal.errors.NotFound: It has no such snapshot.
+        """
+        from vhal.arguments import snapshot_name
+
+        with calling(timeout_s) as ctx:
+            self._guard.require(SNAPSHOTS, self._seen).delete_snapshot(self.id, snapshot_name(name), ctx)
+
+    def usage(self) -> Usage:
+        """Return what it uses of its host now; a rate is :func:`vhal.spec.rates` of two.
+
+        Raises:
+            vhal.errors.InvalidState: It isn't active, so it uses nothing.
+        """
+        guard = self._guard
+        found = guard.require(METRICS, self._seen).usage().get(self.id)
+        if found is None:
+            raise InvalidState(
+                f"machine {self.name!r} uses nothing: it is {self.info().state}",
+                hint="start() it",
+                backend=guard.backend,
+                host=guard.name,
+                machine=self.name,
+            )
+        return found
+
     def console(self) -> Console:
         """Open its console, from now on. Use it in a ``with`` block.
 
@@ -185,9 +276,7 @@ class Machine:
         """
         from vhal.console import Console
 
-        guard, info = self._guard, self.info()
-        if not allowed("console", info.state):
-            raise guard.wrong_state("console", info)
+        guard, info = self._guard, self._in_state("console")
         return Console(guard.require(CONSOLE, info).console(self.id), self.name, guard.translating)
 
     def migrate(

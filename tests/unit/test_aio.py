@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -15,7 +16,10 @@ import vhal
 import vhal.aio
 from vhal.aio.console import AsyncConsole
 from vhal.aio.events import AsyncEventStream
+from vhal.aio.execution import AsyncExecution
 from vhal.console import Console
+from vhal.execution import Execution
+from vhal.guest import Guest
 from vhal.host import Host
 from vhal.machine import Machine
 from vhal.watch import EventStream
@@ -25,7 +29,9 @@ T = TypeVar("T")
 PAIRS = [
     (Host, vhal.aio.AsyncHost),
     (Machine, vhal.aio.AsyncMachine),
+    (Guest, vhal.aio.AsyncMachine),
     (Console, AsyncConsole),
+    (Execution, AsyncExecution),
     (EventStream, AsyncEventStream),
 ]
 # What only makes sense in one of the two: the guard is for layers, the count is on the blocking stream.
@@ -136,3 +142,49 @@ def test_a_cancelled_console_read_ends_its_thread() -> None:
     before = threading.active_count()
     run(main())
     assert threading.active_count() == before
+
+
+def test_the_inside_of_a_machine(tmp_path: Path) -> None:
+    async def main() -> None:
+        world = World.from_spec({"hosts": [{"name": "a"}]})
+        async with await vhal.aio.connect(world.url("a")) as a:
+            vm = await a.create(vhal.MachineSpec(name="web", memory="1GiB"))
+            await vm.resize(cpus=2)
+            await vm.snapshot("one")
+            assert [kept.name for kept in await vm.snapshots()] == ["one"]
+            await vm.revert("one")
+            await vm.delete_snapshot("one")
+            await vm.start()
+            assert (await vm.exec(["echo", "hi"])).output == b"hi\n"
+            await vm.write_file("/tmp/f", "f")
+            assert await vm.read_file("/tmp/f") == b"f"
+            await vm.copy_out("/tmp/f", tmp_path / "f")
+            await vm.copy_in(tmp_path / "f", "/tmp/g")
+            assert (await vm.usage()).processes == 0
+            assert list(await a.usage()) == [vm.id]
+            async with await vm.spawn(["cat"]) as program:
+                await program.write("x")
+                assert await program.read(30) == (1, b"x")
+                assert await program.exit_code() is None
+                await program.close_input()
+                assert await program.wait(30) == 0
+                assert program.command == ("cat",)
+
+    run(main())
+
+
+def test_a_cancelled_read_lets_go_of_the_program_and_a_cancelled_wait_doesnt() -> None:
+    async def main() -> None:
+        world = World.from_spec({"hosts": [{"name": "a"}]})
+        vm = await (await vhal.aio.connect(world.url("a"))).create(vhal.MachineSpec(name="web"))
+        await vm.start()
+        program = await vm.spawn(["cat"])
+        for call in (program.wait(), program.read()):
+            task = asyncio.ensure_future(call)
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert await program.read() == (0, b"")
+
+    run(main())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import pytest
 
 from tests.unit.fakes import EventfulDriver, FakeDriver, NativeError, PlainDriver, machine, raises
-from vhal.driver import CONSOLE, CREATE, EVENTS, MIGRATION, PAUSE, READINESS, REBOOT, SAVE, Answer, Context
+from vhal.driver import CONSOLE, CREATE, EVENTS, FILES, MIGRATION, PAUSE, READINESS, REBOOT, SAVE, Answer, Context
 from vhal.driver.answer import Level
 from vhal.driver.driver import StopMode
 from vhal.driver.event import Event, EventKind
@@ -415,3 +415,46 @@ def test_layers_hand_on_the_rest() -> None:
     assert layer.translate(NativeError()) is None
     layer.close()
     assert driver.calls[-1] == "here.close"
+
+
+class FilesDriver(FakeDriver):
+    """A fake with files, which fails halfway."""
+
+    capabilities = FakeDriver.capabilities | {"files"}
+    closed = False
+
+    def read_archive(self, id: str, path: str) -> Iterator[bytes]:
+        try:
+            yield b"half"
+            raise NativeError("the line is cut")
+        finally:
+            self.closed = True
+
+    def write_archive(self, id: str, path: str, archive: Iterable[bytes], ctx: Context) -> None:
+        self.calls.append(b"".join(archive).decode())
+
+
+def test_an_archive_that_breaks_off_is_translated() -> None:
+    guard = Guard(FilesDriver("here", S.RUNNING), "a")
+    pieces = guard.require(FILES).read_archive("1", "/x")
+    assert next(pieces) == b"half"
+    with pytest.raises(EngineError, match="the line is cut") as caught:
+        next(pieces)
+    assert (caught.value.host, type(caught.value.native)) == ("a", NativeError)
+
+
+def test_an_archive_that_nobody_wants_any_more_is_closed() -> None:
+    driver = FilesDriver("here", S.RUNNING)
+    pieces = Guard(driver, "a").require(FILES).read_archive("1", "/x")
+    next(pieces)
+    pieces.close()  # type: ignore[attr-defined]
+    assert driver.closed
+
+
+def test_files_go_into_a_machine_in_a_fitting_state_only() -> None:
+    driver = FilesDriver("here", S.RUNNING, S.SAVED)
+    files = Guard(driver, "a").require(FILES)
+    files.write_archive("1", "/x", [b"a", b"b"], Context())
+    with pytest.raises(InvalidState, match="can't copy"):
+        files.write_archive("2", "/x", [b"a"], Context())
+    assert driver.calls == ["ab"]

@@ -20,7 +20,8 @@ from vhal.driver import (
     Pause,
     Reboot,
 )
-from vhal.spec import Cpus, HostInfo, Memory
+from vhal.execution import Completed, Execution
+from vhal.spec import Cpus, HostInfo, Memory, Rates, SnapshotInfo, rates
 from vhal.watch import EventStream
 
 
@@ -74,6 +75,19 @@ def test_operations_know_their_results() -> None:
         assert_type(started, vhal.Operation[None])
         started.result()
         assert_type(vhal.begin(lambda: 7), vhal.Operation[int])
+
+
+def test_what_is_inside_a_machine() -> None:
+    with vhal.connect("mock:///a") as a:
+        vm = a.create(vhal.MachineSpec(name="web"))
+        vm.start()
+        assert_type(vm.exec(["true"]), Completed)
+        with vm.spawn(["true"]) as program:
+            assert_type(program, Execution)
+            assert_type(program.read(1), tuple[int, bytes])
+            assert_type(program.wait(1), int)
+        assert_type(vm.snapshot("one"), SnapshotInfo)
+        assert_type(rates(vm.usage(), a.usage()[vm.id]), Rates)
 
 
 def capabilities(driver: Driver, context: Context) -> None:

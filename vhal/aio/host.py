@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vhal.driver.capability import Capability
     from vhal.spec.host import HostInfo
     from vhal.spec.machine import MachineInfo, MachineSpec
+    from vhal.spec.usage import Usage
 
 
 async def connect(where: str | Driver) -> AsyncHost:
@@ -74,6 +75,10 @@ class AsyncHost:
     async def events(self) -> AsyncEventStream:
         """Return the events of the host's machines, from now on."""
         return AsyncEventStream(await call(self.host.events))
+
+    async def usage(self) -> dict[str, Usage]:
+        """Return what each active machine uses now, by its id."""
+        return await call(self.host.usage)
 
     async def close(self) -> None:
         """Let go of the engine."""

@@ -30,6 +30,7 @@ Exit codes:
   7    it took longer than its timeout
   8    a migration's end is in doubt: look at both hosts before anything else
   130  interrupted (Ctrl-C); what was begun was undone
+       'vhal exec' exits with what its program ended with
 """
 
 INTERRUPTED = 130
@@ -46,9 +47,20 @@ MACHINES = {
     "save": Entry("vhal.cli.power:save", "Put a machine's memory on disk."),
     "restore": Entry("vhal.cli.power:restore", "Bring a saved machine back."),
     "wait": Entry("vhal.cli.power:wait", "Wait until a machine's guest is up, or for a state."),
+    "exec": Entry("vhal.cli.execute:execute", "Run a program in a machine."),
+    "cp": Entry("vhal.cli.copy:copy", "Copy a file or folder into a machine or out of it."),
+    "resize": Entry("vhal.cli.resize:resize", "Change a machine's processors and memory."),
+    "snapshot": Entry("vhal.cli.app:snapshot", "Keep machines as they are, and go back to it."),
     "migrate": Entry("vhal.cli.migrate:migrate", "Move a machine to another host."),
     "console": Entry("vhal.cli.console:console", "Talk to a machine's console."),
     "delete": Entry("vhal.cli.machine:delete", "Delete a machine and the disks made for it."),
+}
+
+SNAPSHOTS = {
+    "create": Entry("vhal.cli.snapshots:create", "Keep a machine as it is now."),
+    "list": Entry("vhal.cli.snapshots:list_", "List a machine's snapshots."),
+    "revert": Entry("vhal.cli.snapshots:revert", "Make a stopped machine what it was."),
+    "delete": Entry("vhal.cli.snapshots:delete", "Forget a snapshot."),
 }
 
 HOSTS = {
@@ -64,6 +76,7 @@ SECTIONS = {
     "Hosts": {
         "hosts": HOSTS["list"],
         "host": Entry("vhal.cli.app:host", "Look at one host."),
+        "stats": Entry("vhal.cli.stats:stats", "Show what active machines use."),
         "events": Entry("vhal.cli.events:events", "Tell what happens to machines, until interrupted."),
     },
     "This installation": {
@@ -89,7 +102,8 @@ class App(LazyGroup):
         """Run the command line ``args``, and exit."""
         words = sys.argv[1:] if args is None else list(args)
         # Looked for here, since an error in the words themselves comes before any option was understood.
-        as_json = "--json" in words
+        # What follows a -- is somebody else's.
+        as_json = "--json" in words[: words.index("--") if "--" in words else None]
         try:
             code = super().main(words, prog_name, complete_var, standalone_mode=False, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
@@ -120,6 +134,7 @@ def _usage(error: click.ClickException) -> VhalError:
 
 
 machine = LazyGroup("machine", sections={"Commands": MACHINES}, help="Make, look at, run and move machines.")
+snapshot = LazyGroup("snapshot", sections={"Commands": SNAPSHOTS}, help="Keep machines as they are, and go back to it.")
 host = LazyGroup("host", sections={"Commands": HOSTS}, help="Look at hosts.")
 app = App(
     "vhal",

@@ -135,7 +135,7 @@ class ProcessStream(Protocol):
         """Return what it ended with, waiting for that at most ``timeout_s``; None if it runs. By a signal: 128 more."""
 
     def close(self) -> None:
-        """Let go of it; one that still runs goes on without us. Idempotent."""
+        """Let go of it; one that still runs goes on without us. A read that waits ends. Idempotent."""
 
 
 class Exec(Protocol):

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -24,6 +23,7 @@ from vhal.driver.answer import YES, Answer, Level
 from vhal.driver.capability import (
     CREATE,
     EVENTS,
+    FILES,
     PAUSE,
     REBOOT,
     RESIZE,
@@ -35,6 +35,7 @@ from vhal.driver.context import Context
 from vhal.driver.driver import Driver, StopMode
 from vhal.driver.event import Event, EventKind
 from vhal.errors import EngineError, InvalidState, NotFound, VhalError
+from vhal.layers import guarded
 from vhal.layers.layer import Layer
 from vhal.layers.locks import LOCKS
 from vhal.spec.state import MachineState, allowed, remedy
@@ -42,8 +43,6 @@ from vhal.spec.state import MachineState, allowed, remedy
 if TYPE_CHECKING:
     from vhal.spec.host import HostInfo
     from vhal.spec.machine import MachineInfo, MachineSpec
-    from vhal.spec.snapshot import SnapshotInfo
-    from vhal.spec.units import Bytes
 
 T = TypeVar("T")
 
@@ -178,19 +177,21 @@ class Guard(Layer):
     def provides(self, capability: Capability[T]) -> T | None:
         """Return what implements ``capability``: the inner driver's, guarded, or an emulation; or None."""
         if capability is EVENTS:
-            return cast(T, _Events(self))
+            return cast(T, guarded.Events(self))
         inner = self.call(self.inner.provides, capability)
         if capability is REBOOT:
-            return cast(T, _Reboot(self, cast(Any, inner)))
+            return cast(T, guarded.Reboot(self, cast(Any, inner)))
         if inner is None:
             return None
         if capability is PAUSE or capability is SAVE:
-            return cast(T, _Changing(self, inner))
+            return cast(T, guarded.Changing(self, inner))
         if capability is RESIZE:
-            return cast(T, _Resize(self, inner))
+            return cast(T, guarded.Resize(self, inner))
         if capability is SNAPSHOTS:
-            return cast(T, _Snapshots(self, inner))
-        return cast(T, _Translating(self, inner))
+            return cast(T, guarded.Snapshots(self, inner))
+        if capability is FILES:
+            return cast(T, guarded.Files(self, inner))
+        return cast(T, guarded.Translating(self, inner))
 
     # errors
 
@@ -300,119 +301,3 @@ def _no_graceful_end(info: MachineInfo) -> Answer:
             raises=InvalidState,
         )
     return YES
-
-
-class _Translating:
-    """A capability whose errors are translated; states are the caller's business."""
-
-    def __init__(self, guard: Guard, inner: Any) -> None:
-        self._guard = guard
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-
-        @wraps(method)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return self._guard.call(method, *args, **kwargs)
-
-        return call
-
-
-class _Changing:
-    """A capability of which every method is a changing call ``(id, ctx)``."""
-
-    def __init__(self, guard: Guard, inner: Any) -> None:
-        self._guard = guard
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-
-        @wraps(method)
-        def change(id: str, ctx: Context) -> None:
-            self._guard.change(name, id, ctx, method)
-
-        return change
-
-
-class _Resize:
-    """New sizes, one change at a time."""
-
-    def __init__(self, guard: Guard, inner: Any) -> None:
-        self._guard = guard
-        self._inner = inner
-
-    def resize(self, id: str, cpus: int | None, memory: Bytes | None, ctx: Context) -> None:
-        """Give the machine that much."""
-
-        def act(id: str, ctx: Context) -> None:
-            self._inner.resize(id, cpus, memory, ctx)
-
-        self._guard.change("resize", id, ctx, act)
-
-
-class _Snapshots:
-    """Snapshots, each taken, used and deleted alone."""
-
-    def __init__(self, guard: Guard, inner: Any) -> None:
-        self._guard = guard
-        self._inner = inner
-
-    def snapshot(self, id: str, name: str, memory: bool, ctx: Context) -> SnapshotInfo:
-        """Keep the machine as it is now."""
-        taken: list[SnapshotInfo] = []
-
-        def act(id: str, ctx: Context) -> None:
-            taken.append(self._inner.snapshot(id, name, memory, ctx))
-
-        self._guard.change("snapshot", id, ctx, act)
-        return taken[0]
-
-    def snapshots(self, id: str) -> list[SnapshotInfo]:
-        """Return its snapshots, the oldest first."""
-        return self._guard.call(self._inner.snapshots, id)
-
-    def revert(self, id: str, name: str, ctx: Context) -> None:
-        """Make a stopped machine what it was then."""
-
-        def act(id: str, ctx: Context) -> None:
-            self._inner.revert(id, name, ctx)
-
-        self._guard.change("revert", id, ctx, act)
-
-    def delete_snapshot(self, id: str, name: str, ctx: Context) -> None:
-        """Forget one."""
-        with LOCKS.hold(self._guard.host_id, id, "delete_snapshot", ctx):
-            self._guard.call(self._inner.delete_snapshot, id, name, ctx)
-
-
-class _Reboot:
-    """The engine's restart, or stop and start where it has none."""
-
-    def __init__(self, guard: Guard, inner: Any) -> None:
-        self._guard = guard
-        self._inner = inner
-
-    def reboot(self, id: str, ctx: Context) -> None:
-        """Restart the guest."""
-        if self._inner is not None:
-            self._guard.change("reboot", id, ctx, self._inner.reboot)
-            return
-
-        def act(id: str, ctx: Context) -> None:
-            self._guard.inner.stop(id, StopMode.GRACEFUL, ctx)
-            self._guard.inner.start(id, ctx)
-
-        self._guard.change("reboot", id, ctx, act)
-
-
-class _Events:
-    """The engine's events, or those of the guard's own calls."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-
-    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call ``listener`` for each event until the returned function is called."""
-        return self._guard.listen(listener)

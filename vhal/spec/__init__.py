@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vhal.spec.snapshot import SnapshotInfo
     from vhal.spec.state import MachineState
     from vhal.spec.units import Bytes, HostPath, Name
-    from vhal.spec.usage import Usage
+    from vhal.spec.usage import Rates, Usage, rates
 
 __all__ = [
     "AnyDevice",
@@ -66,6 +66,7 @@ __all__ = [
     "Nic",
     "NumaNode",
     "Process",
+    "Rates",
     "Resources",
     "Serial",
     "SnapshotInfo",
@@ -75,6 +76,7 @@ __all__ = [
     "load_spec",
     "machine_json_schema",
     "parse_spec",
+    "rates",
 ]
 
 _HOMES = {
@@ -100,7 +102,7 @@ _HOMES = {
     "snapshot": ["SnapshotInfo"],
     "state": ["MachineState"],
     "units": ["Bytes", "HostPath", "Name"],
-    "usage": ["Usage"],
+    "usage": ["Rates", "Usage", "rates"],
 }
 
 __getattr__ = attach(__name__, {name: f"vhal.spec.{home}" for home, names in _HOMES.items() for name in names})

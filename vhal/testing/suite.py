@@ -12,18 +12,33 @@ from typing import Any, ClassVar
 
 import pytest
 
-from vhal.driver.answer import Answer
-from vhal.driver.capability import CONSOLE, CREATE, MIGRATION, PAUSE, READINESS, SAVE, Capability
+from vhal.driver.capability import (
+    CONSOLE,
+    CREATE,
+    EXEC,
+    FILES,
+    METRICS,
+    MIGRATION,
+    PAUSE,
+    READINESS,
+    RESIZE,
+    SAVE,
+    SNAPSHOTS,
+    Capability,
+)
 from vhal.driver.event import EventKind
 from vhal.driver.migration import MigrationPolicy
 from vhal.errors import AlreadyExists, Busy, InvalidState, MigrationRefused, NotFound, Unsupported, VhalError
 from vhal.host import Host, connect
 from vhal.machine import Machine
 from vhal.spec.state import MachineState
+from vhal.testing.changes import ChangesSuite
+from vhal.testing.guests import GuestsSuite
 from vhal.testing.harness import Harness
+from vhal.testing.needs import needs
 
 
-class BackendSuite:
+class BackendSuite(ChangesSuite, GuestsSuite):
     """Subclass it, set ``harness``, and let pytest collect it."""
 
     harness: ClassVar[Harness]
@@ -132,7 +147,7 @@ class BackendSuite:
     # PAUS, SAVE: memory that is kept
 
     def test_paus_001_pause_and_resume(self, host: Host, running: Machine) -> None:
-        _needs(host, PAUSE)
+        needs(host, PAUSE)
         running.pause()
         assert running.state() is MachineState.PAUSED
         with pytest.raises(InvalidState):
@@ -141,7 +156,7 @@ class BackendSuite:
         assert running.state() is MachineState.RUNNING
 
     def test_save_001_save_and_restore(self, host: Host, running: Machine) -> None:
-        _needs(host, SAVE)
+        needs(host, SAVE)
         running.save()
         assert running.state() is MachineState.SAVED
         with pytest.raises(InvalidState):
@@ -150,7 +165,7 @@ class BackendSuite:
         assert running.state() is MachineState.RUNNING
 
     def test_save_002_a_forced_stop_discards_what_was_saved(self, host: Host, running: Machine) -> None:
-        _needs(host, SAVE)
+        needs(host, SAVE)
         running.save()
         running.stop(force=True)
         assert running.state() is MachineState.STOPPED
@@ -165,6 +180,11 @@ class BackendSuite:
             SAVE: running.save,
             CONSOLE: running.console,
             READINESS: running.wait,
+            RESIZE: lambda: running.resize(cpus=2),
+            EXEC: lambda: running.exec(["true"]),
+            FILES: lambda: running.read_file("/etc/passwd"),
+            SNAPSHOTS: lambda: running.snapshot("one"),
+            METRICS: running.usage,
         }
         for key, call in calls.items():
             answer = host.can(key)
@@ -215,7 +235,7 @@ class BackendSuite:
     def test_migr_001_it_is_on_exactly_one_host_in_its_state(
         self, host: Host, peer: Host, vm: Machine, state: MachineState
     ) -> None:
-        _needs(host, MIGRATION)
+        needs(host, MIGRATION)
         if state is not MachineState.STOPPED:
             vm.start()
         if state is MachineState.PAUSED:
@@ -232,7 +252,7 @@ class BackendSuite:
         assert min(result.setup_s, result.transfer_s, result.downtime_s, result.cleanup_s) >= 0
 
     def test_migr_002_there_and_back(self, host: Host, peer: Host, running: Machine) -> None:
-        _needs(host, MIGRATION)
+        needs(host, MIGRATION)
         running.migrate(peer, self._policy())
         running.migrate(host, self._policy())
         assert host.machine(running.name).state() is MachineState.RUNNING
@@ -240,14 +260,14 @@ class BackendSuite:
             peer.machine(running.id)
 
     def test_migr_003_to_its_own_host_is_refused(self, host: Host, running: Machine) -> None:
-        _needs(host, MIGRATION)
+        needs(host, MIGRATION)
         with pytest.raises(MigrationRefused) as caught:
             running.migrate(host)
         assert [blocker.code for blocker in caught.value.blockers] == ["same-host"]
         assert running.state() is MachineState.RUNNING
 
     def test_migr_004_a_taken_name_leaves_both_alone(self, host: Host, peer: Host, running: Machine) -> None:
-        _needs(host, MIGRATION)
+        needs(host, MIGRATION)
         other = peer.create(self.harness.spec(running.name))
         before = other.info()
         assert not running.preflight(peer, self._policy())
@@ -258,12 +278,6 @@ class BackendSuite:
 
     def _policy(self) -> MigrationPolicy:
         return MigrationPolicy(**self.harness.policy())  # type: ignore[arg-type]
-
-
-def _needs(host: Host, capability: Capability[Any]) -> None:
-    answer: Answer = host.can(capability)
-    if not answer:
-        pytest.skip(answer.blockers[0].message)
 
 
 def _at_once(calls: Sequence[Callable[[], object]]) -> list[VhalError | None]:

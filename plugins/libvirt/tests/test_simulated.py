@@ -20,6 +20,7 @@ from vhal.driver import (
     CAPABILITIES,
     CONSOLE,
     CREATE,
+    METRICS,
     MIGRATION,
     PAUSE,
     READINESS,
@@ -282,12 +283,12 @@ def test_errors_of_the_right_kind(simulated: LibvirtDriver) -> None:
 
 
 def test_what_it_has_not_it_says(simulated: LibvirtDriver) -> None:
-    wanting: tuple[Capability[Any], ...] = (CONSOLE, READINESS, MIGRATION)
+    wanting: tuple[Capability[Any], ...] = (CONSOLE, READINESS, MIGRATION, METRICS)
     for capability in wanting:
         assert simulated.provides(capability) is None
         assert not simulated.can(capability)
         assert simulated.can(capability).blockers[0].remedy
-    for key in set(CAPABILITIES) - {"console", "readiness", "migration"}:
+    for key in set(CAPABILITIES) - {"console", "readiness", "migration", "metrics", "exec", "files", "snapshots"}:
         assert simulated.can(CAPABILITIES[key])
     assert simulated.can(PAUSE, simulated.inspect("test"))
 

@@ -50,7 +50,7 @@ def vhal_backend() -> Backend:
         name="libvirt",
         summary="virtual machines of QEMU, through libvirt",
         open=_open,
-        spi=(1, 0),
+        spi=(1, 1),
         transports=TRANSPORTS,
         path=PATH,
         options=_options,

@@ -6,7 +6,7 @@ of its noun. Errors of libvirt leave it as they are; :meth:`LibvirtDriver.transl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import libvirt
@@ -27,8 +27,8 @@ from vhal.driver import (
     StopMode,
 )
 from vhal.errors import NotFound, VhalError
-from vhal.spec import HostInfo, MachineInfo, MachineSpec
-from vhal_libvirt import accelerator, creation, host_report, power, requirements, saving, translation
+from vhal.spec import Bytes, HostInfo, MachineInfo, MachineSpec, Usage
+from vhal_libvirt import accelerator, creation, host_report, metrics, power, requirements, resizing, saving, translation
 from vhal_libvirt.abilities import machine_answer
 from vhal_libvirt.address import libvirt_uri
 from vhal_libvirt.connection import Connection, Notice
@@ -47,7 +47,19 @@ class LibvirtDriver(Driver):
 
     backend: ClassVar[str] = "libvirt"
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"create", "power", "pause", "reboot", "save", "readiness", "console", "events", "migration"}
+        {
+            "create",
+            "power",
+            "pause",
+            "reboot",
+            "save",
+            "readiness",
+            "console",
+            "events",
+            "migration",
+            "resize",
+            "metrics",
+        }
     )
 
     def __init__(self, url: HostUrl, connection: Connection) -> None:
@@ -143,6 +155,17 @@ class LibvirtDriver(Driver):
         """Return a new stream of the first serial line from now on."""
         return Console(self._connection, self._machine(id))
 
+    def resize(self, id: str, cpus: int | None, memory: Bytes | None, ctx: Context) -> None:
+        """Give the machine that much; see :mod:`vhal_libvirt.resizing`."""
+        try:
+            resizing.resize(self._connection.get(), self._machine(id), cpus, memory, ctx)
+        finally:
+            self._inventory.forget(id)
+
+    def usage(self) -> Mapping[str, Usage]:
+        """Return what every active machine uses, in one round trip."""
+        return metrics.usage(self._connection.get())
+
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call ``listener`` for each event, from libvirt's thread, until the returned function is called."""
         paused = self._connection.get().listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED)
@@ -203,5 +226,5 @@ class LibvirtDriver(Driver):
         )
 
 
-_ONLY_REAL = frozenset({"readiness", "console", "migration"})
+_ONLY_REAL = frozenset({"readiness", "console", "migration", "metrics"})
 """What libvirt's test driver doesn't have."""

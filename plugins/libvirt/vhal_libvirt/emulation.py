@@ -54,7 +54,7 @@ def made_for_it(domain: etree._Element) -> bool:
 
 def make_for_it(domain: etree._Element, memory: Bytes) -> None:
     """Have QEMU keep track of the machine: give it ``memory``, as libvirt would round it, and two pages more."""
-    size = -(-memory // _WHOLE) * _WHOLE + _MORE
+    size = _size(memory)
     # libvirt knows no such sizes. The backend that it makes itself stays unused, and takes no memory.
     commandline = etree.SubElement(domain, f"{{{_QEMU}}}commandline", nsmap={"qemu": _QEMU})
     for option, value in (
@@ -64,3 +64,19 @@ def make_for_it(domain: etree._Element, memory: Bytes) -> None:
     ):
         for text in (option, value):
             etree.SubElement(commandline, f"{{{_QEMU}}}arg", value=text)
+
+
+def follow(domain: etree._Element, memory: Bytes) -> None:
+    """Have a machine that was :func:`made_for_it` be so with another amount of memory; others are left alone."""
+    if not made_for_it(domain):
+        return
+    arguments = domain.findall(f"{{{_QEMU}}}commandline/{{{_QEMU}}}arg")
+    for before, argument in zip([None, *arguments], arguments, strict=False):
+        if (argument.get("value") or "").startswith(f"memory-backend-ram,id={_BACKEND},"):
+            argument.set("value", f"memory-backend-ram,id={_BACKEND},size={_size(memory)}")
+        elif before is not None and before.get("value") == "-m":
+            argument.set("value", f"size={_size(memory) >> 10}k")
+
+
+def _size(memory: int) -> int:
+    return -(-memory // _WHOLE) * _WHOLE + _MORE

@@ -103,7 +103,9 @@ class Inventory:
     def _learn(self, dom: libvirt.virDomain) -> _Known | None:
         changes = self._changes
         try:
-            _, memory, _, cpus, _ = dom.info()
+            _, most, held, cpus, _ = dom.info()
+            # What its balloon leaves it; a machine made for an old QEMU has a little more than its most.
+            memory = min(most, held) or most
             entry = _Known(dom.name(), cpus, Bytes(memory << 10), read_record(dom))
         except libvirt.libvirtError as error:
             if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:

@@ -7,6 +7,7 @@ people who want to watch.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from vhal.driver.context import Context
 from vhal.errors import OperationTimeout
@@ -23,6 +24,7 @@ class Clock:
         self.now_s = 0.0
         self.speed = speed
         self._lock = threading.Lock()
+        self._alarms: dict[Callable[[], None], float] = {}
 
     def spend(self, seconds: float, ctx: Context | None = None) -> None:
         """Let ``seconds`` pass for the call that ``ctx`` belongs to.
@@ -51,3 +53,18 @@ class Clock:
     def _advance(self, seconds: float) -> None:
         with self._lock:
             self.now_s += seconds
+            due = [alarm for alarm, at_s in self._alarms.items() if at_s <= self.now_s]
+            for alarm in due:
+                del self._alarms[alarm]
+        for alarm in due:
+            alarm()
+
+    def wake(self, alarm: Callable[[], None], at_s: float) -> None:
+        """Call ``alarm`` when it is ``at_s`` or later, in the thread that spends the time; it must be quick."""
+        with self._lock:
+            self._alarms[alarm] = at_s
+
+    def forget(self, alarm: Callable[[], None]) -> None:
+        """Don't call ``alarm`` any more. Does nothing if it was called."""
+        with self._lock:
+            self._alarms.pop(alarm, None)

@@ -6,6 +6,7 @@ Calls are short and hold the host's lock; what takes virtual time spends it outs
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +23,7 @@ from vhal.errors import (
     VhalError,
 )
 from vhal.spec.state import TRANSITIONS, MachineState, allowed, remedy
+from vhal_mock.changes import SAVE_RATE
 from vhal_mock.console import MockConsole
 from vhal_mock.host import SimHost, SimMachine
 
@@ -42,8 +44,16 @@ _TOLD = {
     "start": EventKind.STARTED,
     "stop": EventKind.STOPPED,
 }
-SAVE_RATE = 1 << 30
-"""Bytes a virtual second to and from the host's disk."""
+
+_PARTS = {
+    "migration": "vhal_mock.migration:MockMigration",
+    "resize": "vhal_mock.changes:MockResize",
+    "snapshots": "vhal_mock.changes:MockSnapshots",
+    "metrics": "vhal_mock.metrics:MockMetrics",
+    "exec": "vhal_mock.programs:MockExec",
+    "files": "vhal_mock.files:MockFiles",
+}
+"""Capability → what implements it, imported when it is first used."""
 
 
 class MockDriver(Driver):
@@ -51,6 +61,7 @@ class MockDriver(Driver):
 
     backend = "mock"
     capabilities = frozenset({"create", "power", "pause", "reboot", "save", "readiness", "console", "events"})
+    """What it does itself; the rest is in :data:`_PARTS`."""
 
     def __init__(self, host: SimHost) -> None:
         self.host = host
@@ -87,7 +98,7 @@ class MockDriver(Driver):
 
     def inspect(self, ref: str) -> MachineInfo:
         with self.host.lock:
-            return self._info(self._find(ref))
+            return self._info(self.find(ref))
 
     # changing
 
@@ -106,13 +117,15 @@ class MockDriver(Driver):
                 cpus=spec.cpus.count,
                 memory=int(spec.memory.size),
             )
+            for mount in spec.mounts:
+                machine.guest.files.make_folders(mount.target)
             host.add(machine)
             host.tell(EventKind.CREATED, machine)
             return self._info(machine)
 
     def delete(self, id: str, ctx: Context, keep_disks: bool = False) -> None:
         with self.host.lock:
-            machine = self._find(id, "delete")
+            machine = self.find(id, "delete")
             self.host.remove(machine)
             self.host.tell(EventKind.DELETED, machine)
 
@@ -121,7 +134,7 @@ class MockDriver(Driver):
 
     def stop(self, id: str, mode: StopMode, ctx: Context) -> None:
         with self.host.lock:
-            machine = self._find(id, "stop")
+            machine = self.find(id, "stop")
         if mode is StopMode.GRACEFUL:
             stop_s = machine.options.stop_s
             if stop_s is None:
@@ -149,14 +162,14 @@ class MockDriver(Driver):
     def save(self, id: str, ctx: Context) -> None:
         """Put the memory on disk, which takes as long as it is large."""
         with self.host.lock:
-            memory = self._find(id, "save").memory
+            memory = self.find(id, "save").memory
         self.host.world.clock.spend(memory / SAVE_RATE, ctx)
         self._change("save", id, MachineState.SAVED)
 
     def restore(self, id: str, ctx: Context) -> None:
         """Bring it back, which takes as long."""
         with self.host.lock:
-            memory = self._find(id, "restore").memory
+            memory = self.find(id, "restore").memory
         self.host.world.clock.spend(memory / SAVE_RATE, ctx)
         self._power_up("restore", id)
 
@@ -172,6 +185,12 @@ class MockDriver(Driver):
         if capability is MIGRATION:
             with self.host.lock:
                 machine = self.host.by_name.get(subject.name)
+            if machine is not None and machine.snapshots:
+                return Answer.no(
+                    "snapshots",
+                    f"machine {subject.name!r} has snapshots, which would stay behind",
+                    "delete its snapshots",
+                )
             if machine is not None and not machine.options.migratable:
                 return Answer.no(
                     "not-migratable",
@@ -181,17 +200,18 @@ class MockDriver(Driver):
         return YES
 
     def provides(self, capability: Capability[T]) -> T | None:
-        if capability is MIGRATION:
-            from vhal_mock.migration import MockMigration
-
-            return MockMigration(self)  # type: ignore[return-value]
+        part = _PARTS.get(capability.id)
+        if part is not None:
+            module, _, name = part.partition(":")
+            made: T = getattr(importlib.import_module(module), name)(self)
+            return made
         return super().provides(capability)
 
     def ready(self, id: str) -> bool:
         """Return whether the guest has booted; asking too early lets the time pass that it still needs."""
         clock = self.host.world.clock
         with self.host.lock:
-            left = self._find(id).booted_at_s - clock.now_s
+            left = self.find(id).booted_at_s - clock.now_s
         if left > 0:
             clock.spend(left)
             return False
@@ -200,7 +220,7 @@ class MockDriver(Driver):
     def console(self, id: str) -> MockConsole:
         """Return a console on which the guest says that it is up, and repeats what it is told."""
         with self.host.lock:
-            return MockConsole(self._find(id).spec.name)
+            return MockConsole(self.find(id).spec.name)
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call ``listener`` for each event, in the thread of the call that caused it."""
@@ -217,7 +237,13 @@ class MockDriver(Driver):
 
     # parts
 
-    def _find(self, ref: str, call: str | None = None) -> SimMachine:
+    def find(self, ref: str, call: str | None = None) -> SimMachine:
+        """Return a machine by id or name. Precondition: the host's lock is held.
+
+        Raises:
+            vhal.errors.NotFound: There is none.
+            vhal.errors.InvalidState: It isn't in a state in which ``call`` may begin.
+        """
         machine = self.host.machines.get(ref) or self.host.by_name.get(ref)
         if machine is None:
             raise NotFound(
@@ -236,6 +262,7 @@ class MockDriver(Driver):
     def _info(self, machine: SimMachine) -> MachineInfo:
         if machine.info is None:
             from vhal.spec.machine import MachineInfo
+            from vhal.spec.units import Bytes
 
             spec = machine.spec
             machine.info = MachineInfo.trusted(
@@ -244,7 +271,7 @@ class MockDriver(Driver):
                 kind=spec.kind,
                 state=machine.state,
                 cpus=machine.cpus,
-                memory=spec.memory.size,
+                memory=Bytes(machine.memory),
                 labels=spec.labels,
                 managed=True,
                 epoch=machine.epoch,
@@ -254,17 +281,19 @@ class MockDriver(Driver):
 
     def _change(self, call: str, id: str, state: MachineState) -> SimMachine:
         with self.host.lock:
-            machine = self._find(id, call)
+            machine = self.find(id, call)
             self.host.turn(machine, state)
             self.host.tell(_TOLD[call], machine)
             return machine
 
     def _power_up(self, call: str, id: str) -> None:
         with self.host.lock:
-            machine = self._find(id, call)
+            machine = self.find(id, call)
             shortage = self.host.shortage(machine.cpus, machine.memory)
             if shortage:
                 raise _no_room(self.host.model.name, shortage)
+            if call == "start":
+                machine.guest.cpu_s = 0.0
             self._change(call, id, TRANSITIONS[call][machine.state] or machine.state)
             booting = machine.options.boot_s if call == "start" else 0.0
             machine.booted_at_s = self.host.world.clock.now_s + booting

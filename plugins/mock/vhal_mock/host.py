@@ -16,7 +16,10 @@ from vhal.spec.state import MachineState
 
 if TYPE_CHECKING:
     from vhal.spec.machine import MachineInfo, MachineSpec
+    from vhal_mock.changes import Snapshot
+    from vhal_mock.files import FileTree
     from vhal_mock.options import MockOptions
+    from vhal_mock.process import MockProcess
     from vhal_mock.world import World
 
 GIB = 1 << 30
@@ -37,6 +40,31 @@ class HostModel:
 
 
 @dataclass(slots=True)
+class Inside:
+    """What is inside a machine, and moves with it: on its way both hosts hold the same one."""
+
+    cpu_s: float = 0.0
+    """Processor time since it was started, as it was last counted."""
+    programs: set[MockProcess] = field(default_factory=set)
+    """Those that were started in it and run."""
+    tree: FileTree | None = None
+
+    @property
+    def files(self) -> FileTree:
+        """Its files; made when they are first wanted."""
+        if self.tree is None:
+            from vhal_mock.files import FileTree
+
+            self.tree = FileTree()
+        return self.tree
+
+    def end(self) -> None:
+        """End its programs."""
+        for program in list(self.programs):
+            program.kill()
+
+
+@dataclass(slots=True)
 class SimMachine:
     """A machine on a host, or a place held for one that is on its way."""
 
@@ -51,6 +79,10 @@ class SimMachine:
     """Virtual time at which its guest is up."""
     arriving: bool = False
     """Whether it is only a place yet, held for a machine on its way."""
+    guest: Inside = field(default_factory=Inside)
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    counted_s: float = 0.0
+    """Virtual time up to which its processor time was counted."""
     info: MachineInfo | None = field(default=None, compare=False)
     """As it was last told; made anew after a change."""
 
@@ -97,11 +129,33 @@ class SimHost:
         del self.by_name[machine.spec.name]
         if machine.state.active:
             self._claim(machine, -1)
+            machine.guest.end()
+
+    def cpu_time(self, machine: SimMachine) -> float:
+        """Count a machine's processor time up to now and return it: its load, while its processors run."""
+        now_s = self.world.clock.now_s
+        if machine.state is MachineState.RUNNING:
+            machine.guest.cpu_s += (now_s - machine.counted_s) * machine.cpus * machine.options.load
+        machine.counted_s = now_s
+        return machine.guest.cpu_s
+
+    def resize(self, machine: SimMachine, cpus: int, memory: int) -> None:
+        """Change a machine's sizes. Precondition: there is room."""
+        self.cpu_time(machine)
+        if machine.state.active:
+            self._claim(machine, -1)
+        machine.cpus, machine.memory = cpus, memory
+        if machine.state.active:
+            self._claim(machine, 1)
+        machine.info = None
 
     def turn(self, machine: SimMachine, state: MachineState) -> None:
         """Change a machine's state. Precondition: what it needs there is free."""
+        self.cpu_time(machine)
         if machine.state.active is not state.active:
             self._claim(machine, 1 if state.active else -1)
+            if not state.active:
+                machine.guest.end()
         machine.state = state
         machine.info = None
 

@@ -76,6 +76,7 @@ class MockMigration:
                     memory=machine.memory,
                     epoch=machine.epoch + 1,
                     booted_at_s=machine.booted_at_s,
+                    guest=machine.guest,
                     arriving=True,
                 )
             )

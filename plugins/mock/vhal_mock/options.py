@@ -22,6 +22,8 @@ class MockOptions(Model):
     """Bytes a virtual second that it writes to memory."""
     working_set: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Fraction of its memory that it writes to."""
+    load: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Fraction of its processors that it keeps busy."""
     migratable: bool = True
     """Whether it may move; False stands for a device that can't."""
 

@@ -13,11 +13,14 @@ import itertools
 import threading
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vhal.errors import InvalidSpec, NotFound
 from vhal_mock.clock import Clock
 from vhal_mock.host import HostModel, SimHost
+
+if TYPE_CHECKING:
+    from vhal_mock.programs import Program
 
 _numbers = itertools.count(1)
 _worlds: weakref.WeakValueDictionary[str, World] = weakref.WeakValueDictionary()
@@ -41,6 +44,8 @@ class World:
         self._ids = itertools.count(1)
         self.name = f"world-{self._number}"
         self.clock = Clock(speed)
+        self.programs: dict[str, Program] = {}
+        """What its machines have besides the built-in ones, by name."""
         self.hosts: dict[str, SimHost] = {}
         for model in hosts:
             if model.name in self.hosts:
@@ -69,6 +74,16 @@ class World:
 
         wanted = WorldSpec(**spec)
         return cls((HostModel(**dict(host)) for host in wanted.hosts), wanted.speed)
+
+    def program(self, name: str, function: Program) -> None:
+        """Let every machine of this world have a program.
+
+        Args:
+            name: What one calls it by; a path to it counts by its last part.
+            function: Called with a :class:`vhal_mock.process.Invocation`, in a thread of its own for each run; it
+                returns the exit code.
+        """
+        self.programs[name] = function
 
     def host(self, name: str) -> SimHost:
         """Return a host by name, or the first for an empty name.

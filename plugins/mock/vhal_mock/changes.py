@@ -1,0 +1,146 @@
+"""Sizes that change, and snapshots, of simulated machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vhal.driver.event import EventKind
+from vhal.errors import AlreadyExists, InsufficientResources, NotFound
+from vhal.spec.state import MachineState
+
+if TYPE_CHECKING:
+    from vhal.driver.context import Context
+    from vhal.spec.snapshot import SnapshotInfo
+    from vhal.spec.units import Bytes
+    from vhal_mock.driver import MockDriver
+    from vhal_mock.files import FileTree
+    from vhal_mock.host import SimMachine
+
+SAVE_RATE = 1 << 30
+"""Bytes a virtual second to and from the host's disk."""
+
+
+class MockResize:
+    """New sizes on one host, as far as it has room."""
+
+    def __init__(self, driver: MockDriver) -> None:
+        self._driver = driver
+
+    def resize(self, id: str, cpus: int | None, memory: Bytes | None, ctx: Context) -> None:
+        """Give the machine that much, running or not."""
+        host = self._driver.host
+        with host.lock:
+            machine = self._driver.find(id, "resize")
+            wanted = machine.cpus if cpus is None else cpus, machine.memory if memory is None else int(memory)
+            check_room(self._driver, machine, *wanted)
+            host.resize(machine, *wanted)
+            host.tell(EventKind.CHANGED, machine)
+
+
+def check_room(driver: MockDriver, machine: SimMachine, cpus: int, memory: int, *, active: bool | None = None) -> None:
+    """Return if the machine can have these sizes on its host.
+
+    Raises:
+        vhal.errors.InsufficientResources: It can't.
+    """
+    host, model = driver.host, driver.host.model
+    if memory > model.memory or cpus > host.cpu_limit:
+        from vhal.spec.units import Bytes
+
+        raise InsufficientResources(
+            f"host {model.name!r} has {host.cpu_limit} processors and {Bytes(model.memory)} of memory in all",
+            hint="choose a larger host, or less",
+        )
+    held = (machine.cpus, machine.memory) if machine.state.active else (0, 0)
+    if machine.state.active if active is None else active:
+        shortage = host.shortage(cpus - held[0], memory - held[1])
+        if shortage:
+            raise InsufficientResources(
+                f"host {model.name!r} is full: {shortage}", hint="stop a machine there, or move one to another host"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One snapshot of one machine."""
+
+    info: SnapshotInfo
+    files: FileTree
+    cpus: int
+    memory: int
+
+
+class MockSnapshots:
+    """Snapshots of the machines of one host."""
+
+    def __init__(self, driver: MockDriver) -> None:
+        self._driver = driver
+
+    def snapshot(self, id: str, name: str, memory: bool, ctx: Context) -> SnapshotInfo:
+        """Keep files and sizes; memory takes as long as it is large."""
+        from vhal.spec.snapshot import SnapshotInfo
+
+        host = self._driver.host
+        with host.lock:
+            machine = self._driver.find(id, "snapshot")
+            self._free(machine, name)
+        if memory:
+            host.world.clock.spend(machine.memory / SAVE_RATE, ctx)
+        with host.lock:
+            machine = self._driver.find(id, "snapshot")
+            self._free(machine, name)
+            info = SnapshotInfo(name=name, memory=memory, created=host.world.clock.now_s)
+            machine.snapshots[name] = Snapshot(info, machine.guest.files.copy(), machine.cpus, machine.memory)
+            return info
+
+    def snapshots(self, id: str) -> list[SnapshotInfo]:
+        """Return its snapshots, the oldest first."""
+        with self._driver.host.lock:
+            return [kept.info for kept in self._driver.find(id).snapshots.values()]
+
+    def revert(self, id: str, name: str, ctx: Context) -> None:
+        """Give a stopped machine its files and sizes back; with memory it runs."""
+        host = self._driver.host
+        with host.lock:
+            machine = self._driver.find(id, "revert")
+            kept = self._kept(machine, name)
+            running = kept.info.memory
+            check_room(self._driver, machine, kept.cpus, kept.memory, active=running)
+        if running:
+            host.world.clock.spend(kept.memory / SAVE_RATE, ctx)
+        with host.lock:
+            machine = self._driver.find(id, "revert")
+            kept = self._kept(machine, name)
+            check_room(self._driver, machine, kept.cpus, kept.memory, active=running)
+            machine.guest.files.become(kept.files)
+            host.resize(machine, kept.cpus, kept.memory)
+            if running:
+                machine.guest.cpu_s = 0.0
+            host.turn(machine, MachineState.RUNNING if running else MachineState.STOPPED)
+            host.tell(EventKind.CHANGED, machine)
+
+    def delete_snapshot(self, id: str, name: str, ctx: Context) -> None:
+        """Forget one."""
+        with self._driver.host.lock:
+            machine = self._driver.find(id)
+            self._kept(machine, name)
+            del machine.snapshots[name]
+
+    def _free(self, machine: SimMachine, name: str) -> None:
+        if name in machine.snapshots:
+            raise AlreadyExists(
+                f"machine {machine.spec.name!r} has a snapshot {name!r}",
+                hint="choose another name, or delete that one",
+                machine=machine.spec.name,
+            )
+
+    def _kept(self, machine: SimMachine, name: str) -> Snapshot:
+        kept = machine.snapshots.get(name)
+        if kept is None:
+            raise NotFound(
+                f"machine {machine.spec.name!r} has no snapshot {name!r}",
+                hint=f"it has {', '.join(machine.snapshots) or 'none'}",
+                machine=machine.spec.name,
+            )
+        return kept

@@ -1,0 +1,18 @@
+"""What a test needs of a host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vhal.driver.answer import Answer
+from vhal.driver.capability import Capability
+from vhal.host import Host
+
+
+def needs(host: Host, capability: Capability[Any]) -> None:
+    """Skip the test if the host's backend can't do it at all."""
+    answer: Answer = host.can(capability)
+    if not answer:
+        pytest.skip(answer.blockers[0].message)
