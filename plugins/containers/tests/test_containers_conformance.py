@@ -1,0 +1,39 @@
+"""vhal's own suite, on two real engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from vhal_containers.driver import ContainersDriver
+
+from vhal.driver import HostUrl
+from vhal.spec import BootImage, Health, MachineKind, MachineSpec, Process
+from vhal.testing import BackendSuite, Harness
+
+if TYPE_CHECKING:
+    # The fixture's class is in the conftest.py above, which pytest loads but nobody can import.
+    Engines = Any
+
+
+def _spec(name: str, image: str) -> MachineSpec:
+    health = Health(command=("/bin/busybox", "true"))
+    return MachineSpec(
+        name=name,
+        kind=MachineKind.CONTAINER,
+        memory="32MiB",
+        boot=BootImage(image=image),
+        process=Process(command=("/bin/counter",), health=health),
+    )
+
+
+class TestContainers(BackendSuite):
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _harness(cls, shared_engines: Engines) -> None:
+        first, second = (engine.url for engine in shared_engines.lab.engines)
+        cls.harness = Harness(
+            open=lambda: ContainersDriver.open(HostUrl.parse(first)),
+            peer=lambda: ContainersDriver.open(HostUrl.parse(second)),
+            spec=lambda name: _spec(name, shared_engines.image),
+        )

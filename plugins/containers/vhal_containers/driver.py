@@ -1,0 +1,194 @@
+"""The driver: one podman host behind vhal's contract.
+
+It holds what belongs together (the engine, the list of machines, the records) and hands each call to the file of its
+noun. The engine's failures leave it as they are; :meth:`ContainersDriver.translate` says what they mean.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from vhal.driver import (
+    CREATE,
+    READINESS,
+    YES,
+    Answer,
+    Capability,
+    Context,
+    Driver,
+    Event,
+    HostUrl,
+    Level,
+    StopMode,
+)
+from vhal.errors import VhalError
+from vhal.spec import HostInfo, MachineInfo, MachineSpec
+from vhal_containers import creation, host_report, power, requirements, translation
+from vhal_containers.console import Consoles
+from vhal_containers.engine import Engine
+from vhal_containers.events import EventMapping, Subscription
+from vhal_containers.execution import Execution
+from vhal_containers.files import Files
+from vhal_containers.inventory import Inventory
+from vhal_containers.metrics import Metrics
+from vhal_containers.migration import ContainersMigration
+from vhal_containers.readiness import ready
+from vhal_containers.record import Records
+from vhal_containers.resize import Resize
+from vhal_containers.saving import Saving
+from vhal_containers.snapshots import Snapshots
+
+T = TypeVar("T")
+
+
+class ContainersDriver(Driver):
+    """One host, as its podman offers it. Made by :meth:`open`.
+
+    Attributes:
+        engine: The engine.
+        records: What is remembered of its machines.
+        inventory: Its machines.
+        arriving: Podman's ids of containers that are on their way here; whoever moves them says so, for the events.
+        leaving: The same, for those that are on their way to another host.
+        parts: Id of a capability → what implements it, where the driver itself doesn't. One with a method ``answer`` is
+            asked by it whether it can do that here (None) or for a machine (its :class:`~vhal.spec.MachineInfo`).
+    """
+
+    backend: ClassVar[str] = "containers"
+    capabilities: ClassVar[frozenset[str]] = frozenset({"create", "power", "pause", "reboot", "readiness", "events"})
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.host_id = engine.host_id
+        self.records = Records(engine)
+        self.inventory = Inventory(engine, self.records)
+        self.arriving: set[str] = set()
+        self.leaving: set[str] = set()
+        self._snapshots = Snapshots(engine, self.inventory, self.records)
+        self.parts: dict[str, object] = {
+            "console": Consoles(engine, self.inventory),
+            "exec": Execution(engine, self.inventory),
+            "files": Files(engine, self.inventory),
+            "metrics": Metrics(engine, self.inventory),
+            "migration": ContainersMigration(engine, self.inventory, self.records, self.arriving, self.leaving),
+            "resize": Resize(engine, self.inventory, self.records),
+            "save": Saving(engine, self.inventory, self.records),
+            "snapshots": self._snapshots,
+        }
+        self._lock = threading.Lock()
+        self._subscriptions: set[Subscription] = set()
+        self._closed = False
+
+    @classmethod
+    def open(cls, url: HostUrl) -> ContainersDriver:
+        """Return a driver for a URL that was checked against :data:`vhal_containers.address.TRANSPORTS`.
+
+        Raises:
+            vhal.errors.InvalidUrl: Its parts don't fit each other.
+            vhal.errors.Unsupported: What listens there is too old, or no podman.
+            vhal_containers.api.Failure: It can't be reached; :meth:`translate` says what that means.
+        """
+        return cls(Engine.open(url))
+
+    def describe(self) -> HostInfo:
+        return host_report.describe(self.engine, self.inventory.machines())
+
+    def machines(self) -> list[MachineInfo]:
+        return self.inventory.machines()
+
+    def inspect(self, ref: str) -> MachineInfo:
+        return self.inventory.find(ref).info
+
+    def create(self, spec: MachineSpec, ctx: Context) -> MachineInfo:
+        return creation.create(self.engine, self.inventory, spec, ctx)
+
+    def delete(self, id: str, ctx: Context, keep_disks: bool = False) -> None:
+        found = self._snapshots.settled(self.inventory.find(id))
+        creation.delete(self.engine, self.records, found, keep_disks=keep_disks)
+        self._snapshots.remove_all(found.info.id)
+        self.inventory.forget(id)
+
+    def start(self, id: str, ctx: Context) -> None:
+        power.start(self.engine, self.inventory.find(id))
+
+    def stop(self, id: str, mode: StopMode, ctx: Context) -> None:
+        found = self.inventory.find(id)
+        if mode is StopMode.FORCED:
+            power.power_off(self.engine, self.records, found)
+        else:
+            power.shut_down(self.engine, found, ctx)
+
+    def pause(self, id: str, ctx: Context) -> None:
+        """Running → paused."""
+        self.engine.api.containers.pause(self.inventory.find(id).podman_id)
+
+    def resume(self, id: str, ctx: Context) -> None:
+        """Paused → running."""
+        self.engine.api.containers.unpause(self.inventory.find(id).podman_id)
+
+    def reboot(self, id: str, ctx: Context) -> None:
+        """Have it end, by force if its stop timeout passes, and begin anew; returns when it has."""
+        power.restart(self.engine, self.inventory.find(id), ctx)
+
+    def ready(self, id: str) -> bool:
+        """Return whether its health check says that it is up; runs it if nobody has."""
+        return ready(self.engine, self.inventory.find(id))
+
+    def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call ``listener`` for each event, from a thread of its own, until the returned function is called."""
+        mapping = EventMapping(self.engine.name, self.arriving, self.leaving)
+        subscription = Subscription(self.engine, mapping, listener)
+        with self._lock:
+            self._subscriptions.add(subscription)
+            closed = self._closed
+
+        def cancel() -> None:
+            subscription.cancel()
+            with self._lock:
+                self._subscriptions.discard(subscription)
+
+        if closed:
+            cancel()
+        return cancel
+
+    def can(self, capability: Capability[Any], subject: MachineInfo | MachineSpec | None = None) -> Answer:
+        if self.provides(capability) is None:
+            return Answer.no(
+                "not-provided", f"this backend can't {capability.summary}", "use another backend", Level.BACKEND
+            )
+        if capability.id == CREATE.id and isinstance(subject, MachineSpec):
+            return Answer.of(requirements.examine(self.engine, subject).blockers)
+        if capability.id == READINESS.id and isinstance(subject, MachineInfo):
+            return self._can_tell_readiness(subject)
+        answer = getattr(self.parts.get(capability.id), "answer", None)
+        if answer is not None and not isinstance(subject, MachineSpec):
+            found: Answer = answer(subject)
+            return found
+        return YES
+
+    def provides(self, capability: Capability[T]) -> T | None:
+        part = self.parts.get(capability.id)
+        return super().provides(capability) if part is None else part  # type: ignore[return-value]
+
+    def translate(self, error: Exception) -> VhalError | None:
+        return translation.translate(error)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            subscriptions = list(self._subscriptions)
+            self._subscriptions.clear()
+        for subscription in subscriptions:
+            subscription.cancel()
+        self.engine.close()
+
+    def _can_tell_readiness(self, info: MachineInfo) -> Answer:
+        if self.inventory.find(info.id).container.has_healthcheck:
+            return YES
+        return Answer.no(
+            "no-health-check",
+            f"machine {info.name!r} has no health check, so nobody knows whether it is up",
+            "make it with process.health, or from an image that has one",
+        )
