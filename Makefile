@@ -1,6 +1,7 @@
 # The two commands for everyone: `make demo` and `make test`. Both install what they need.
 #   make demo                     three simulated hosts, no root, no daemon
 #   make demo BACKEND=libvirt     two real libvirt hosts and a real guest (root, Debian)
+#   make demo BACKEND=containers  two real podman hosts, a server that moves, a client that stays connected (the same)
 #   make test                     everything, real engines included (root, Debian)
 #   make check                    formatting, lint, types, layers
 #   make bench                    speed, as ratios against peers, to bench.json
@@ -46,7 +47,7 @@ system:
 	@test -x $(PYTHON) || $(UV) sync --quiet --no-dev --extra cli
 	@mkdir -p .cache && touch $@
 
-.cache/demo-libvirt.stamp: setup
+.cache/demo-libvirt.stamp .cache/demo-containers.stamp: setup
 	@mkdir -p .cache && touch $@
 
 # Debian's python3 comes without venv; as root that can be mended, and where pip is there it does as well.

@@ -1,4 +1,4 @@
-"""The examples that need two libvirt hosts, on the test bed."""
+"""The examples that need two libvirt hosts, or a container host, on the test bed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import vhal
 from tests.docs.examples import FENCE, REAL
 from tests.docs.generated import DOCS, pages
-from tests.testbed import CounterGuest, Lab
+from tests.testbed import ContainerImage, CounterGuest, Lab
 
 
 def real_blocks(page: Path) -> list[str]:
@@ -24,12 +24,16 @@ PAGES = [page for page in pages() if real_blocks(page)]
 @pytest.fixture(scope="module")
 def names() -> Iterator[dict[str, object]]:
     """What the examples take as given."""
-    guest = CounterGuest.build()
-    with Lab(2) as lab:
+    guest, container = CounterGuest.build(), ContainerImage.build()
+    with Lab(2, engines=1) as lab:
         disk = lab.shared / "web.qcow2"
         lab.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "64M"])
         first, second = lab.hosts
+        engine = lab.engines[0]
+        engine.run(["podman", "import", "-q", str(container.rootfs_tar), "localhost/counter:1"])
         yield {
+            "URL_ENGINE": engine.url,
+            "IMAGE": "localhost/counter:1",
             "URL_A": first.url,
             "URL_B": second.url,
             "DISK": str(disk),
@@ -39,7 +43,7 @@ def names() -> Iterator[dict[str, object]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
-def test_real_blocks_run_on_two_libvirt_hosts(page: Path, names: dict[str, object]) -> None:
+def test_real_blocks_run_on_the_test_bed(page: Path, names: dict[str, object]) -> None:
     namespace = {**names, "vhal": vhal}
     for number, block in enumerate(real_blocks(page), 1):
         exec(compile(block, f"{page}, real block {number}", "exec", dont_inherit=True), namespace)  # noqa: S102
@@ -49,5 +53,6 @@ def test_real_blocks_run_on_two_libvirt_hosts(page: Path, names: dict[str, objec
             host.close()
 
 
-def test_the_how_to_about_migration_has_real_examples() -> None:
-    assert DOCS / "how-to" / "live-migration.md" in PAGES
+@pytest.mark.parametrize("page", ["live-migration", "containers"])
+def test_the_how_to_has_real_examples(page: str) -> None:
+    assert DOCS / "how-to" / f"{page}.md" in PAGES

@@ -295,7 +295,7 @@ class TestDown:
     def test_a_lab_that_cannot_be_built_says_why(self, monkeypatch: pytest.MonkeyPatch) -> None:
         folders = []
 
-        def wrong(folder: Path, _hosts: int, _engines: int) -> LabPlan:
+        def wrong(folder: Path, _hosts: int, _engines: int, _dockers: int) -> LabPlan:
             folders.append(folder)
             return LabPlan(folder, (HostPlan("a", "no-address", "no-uuid", folder / "a"),))
 

@@ -342,7 +342,7 @@ class TestDown:
     def test_an_engine_that_cannot_be_built_says_why(self, monkeypatch: pytest.MonkeyPatch) -> None:
         folders = []
 
-        def wrong(folder: Path, _hosts: int, _engines: int) -> LabPlan:
+        def wrong(folder: Path, _hosts: int, _engines: int, _dockers: int) -> LabPlan:
             folders.append(folder)
             return LabPlan(folder, (), (EnginePlan("pa", "no-address", folder / "pa"),))
 

@@ -1,4 +1,4 @@
-"""Several libvirt and podman hosts on one machine, and guests for them, to test against the real thing.
+"""Several libvirt, podman and docker hosts on one machine, and guests for them, to test against the real thing.
 
 `Lab` makes the hosts, `CounterGuest` is a small Linux guest, `ContainerImage` a container that does
 the same, `TickGuest` and `TickCollector` measure how long a guest stands still.

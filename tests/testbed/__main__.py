@@ -39,7 +39,7 @@ def _show(lab: Lab | None, *, as_json: bool) -> None:
     ]
     engines = [
         {"name": engine.name, "ip": engine.ip, "url": engine.url, "socket": str(engine.socket)}
-        for engine in (lab.engines if lab else ())
+        for engine in ((*lab.engines, *lab.dockers) if lab else ())
     ]
     if as_json:
         shared = str(lab.shared) if lab else None
@@ -53,13 +53,13 @@ def _show(lab: Lab | None, *, as_json: bool) -> None:
             print(f"  libvirt  {host['native_uri']}")
         for engine in engines:
             print(f"{engine['name']}  {engine['ip']}\n  vhal     {engine['url']}")
-            print(f"  podman   unix://{engine['socket']}")
+            print(f"  engine   unix://{engine['socket']}")
 
 
-def _up(state: StateFile, hosts: int, engines: int, *, as_json: bool) -> int:
+def _up(state: StateFile, hosts: int, engines: int, dockers: int, *, as_json: bool) -> int:
     if _current(state) is not None:
         raise LabError("a lab is up already; `python -m tests.testbed down` takes it down")
-    lab = Lab(hosts, engines, detached=True)
+    lab = Lab(hosts, engines, dockers, detached=True)
     lab.start()
     try:
         state.write(lab.folder)
@@ -82,7 +82,7 @@ def _exec(state: StateFile, name: str, command: list[str]) -> int:
     lab = _current(state)
     if lab is None:
         raise LabError("no lab is up; `python -m tests.testbed up 2` puts one up")
-    nodes = {node.name: node for node in (*lab.hosts, *lab.engines)}
+    nodes = {node.name: node for node in (*lab.hosts, *lab.engines, *lab.dockers)}
     if name not in nodes:
         raise LabError(f"no host {name!r}; there are {', '.join(nodes)}")
     return nodes[name].call(command)
@@ -95,6 +95,7 @@ def main() -> int:
     up = verbs.add_parser("up", help="put up a lab which stays until taken down")
     up.add_argument("hosts", type=int, nargs="?", default=2, help="how many with libvirt")
     up.add_argument("--engines", type=int, default=0, help="how many with podman")
+    up.add_argument("--dockers", type=int, default=0, help="how many with docker")
     status = verbs.add_parser("status", help="show the lab that is up")
     for verb in (up, status):
         verb.add_argument("--json", action="store_true")
@@ -107,7 +108,7 @@ def main() -> int:
     try:
         match arguments.verb:
             case "up":
-                return _up(state, arguments.hosts, arguments.engines, as_json=arguments.json)
+                return _up(state, arguments.hosts, arguments.engines, arguments.dockers, as_json=arguments.json)
             case "status":
                 _show(_current(state), as_json=arguments.json)
                 return 0

@@ -19,11 +19,12 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	PER_SECOND = 20,
+	ROUND_MS = 1000 / PER_SECOND,
 	PORT = 7000,
 	PAGE = 4096,
 	PAGES_PER_ROUND = 64,
@@ -79,17 +80,25 @@ static int listen_tcp(void)
 	return fd;
 }
 
-static int ticker(void)
+/*
+ * Milliseconds until the next round; 0 if it is due, and then the one after it is a whole round from now. Without a
+ * timer of the kernel's: one that has run out while the process was frozen is not set again when it is restored.
+ */
+static int until_round(void)
 {
-	struct itimerspec every = {
-		.it_interval = {.tv_nsec = 1000000000L / PER_SECOND},
-		.it_value = {.tv_nsec = 1000000000L / PER_SECOND},
-	};
-	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	static long long due;
+	struct timespec clock;
+	long long now;
 
-	if (fd < 0 || timerfd_settime(fd, 0, &every, NULL))
-		fail("timer");
-	return fd;
+	clock_gettime(CLOCK_MONOTONIC, &clock);
+	now = clock.tv_sec * 1000LL + clock.tv_nsec / 1000000;
+	/* On another host the clock may be anywhere. */
+	if (due - now > ROUND_MS)
+		due = now;
+	if (due > now)
+		return due - now;
+	due = now + ROUND_MS;
+	return 0;
 }
 
 /* Answer every line. Returns false when the client has gone. */
@@ -112,27 +121,25 @@ static int serve(int fd)
 
 int main(int argc, char **argv)
 {
-	struct pollfd fds[2 + MAX_CLIENTS];
+	struct pollfd fds[1 + MAX_CLIENTS];
 	size_t bytes = argc > 1 ? strtoul(argv[1], NULL, 10) << 20 : 0, next = 0;
 	char *area = NULL;
-	int n = 2;
+	int n = 1, wait;
 
 	signal(SIGTERM, end);
 	signal(SIGINT, end);
 	fill(&nonce, sizeof nonce);
 	if (bytes)
 		area = hold(bytes);
-	fds[0].fd = ticker();
-	fds[1].fd = listen_tcp();
+	fds[0].fd = listen_tcp();
 	for (;;) {
-		uint64_t rounds;
-
 		for (int i = 0; i < n; i++)
 			fds[i].events = POLLIN;
-		if (poll(fds, n, -1) < 0)
+		wait = until_round();
+		if (poll(fds, n, wait) < 0)
 			continue;
 		/* Rounds missed while it stood still are not made up for. */
-		if (fds[0].revents && read(fds[0].fd, &rounds, sizeof rounds) == sizeof rounds) {
+		if (wait == 0) {
 			if (++count % PER_SECOND == 0) {
 				printf("count %llu\n", count);
 				fflush(stdout);
@@ -140,15 +147,15 @@ int main(int argc, char **argv)
 			for (int i = 0; area && i < PAGES_PER_ROUND; i++, next = (next + PAGE) % bytes)
 				area[next]++;
 		}
-		for (int i = n - 1; i >= 2; i--)
+		for (int i = n - 1; i >= 1; i--)
 			if (fds[i].revents && !serve(fds[i].fd)) {
 				close(fds[i].fd);
 				fds[i] = fds[--n];
 			}
-		if (fds[1].revents) {
-			int client = accept4(fds[1].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fds[0].revents) {
+			int client = accept4(fds[0].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-			if (client >= 0 && n < 2 + MAX_CLIENTS) {
+			if (client >= 0 && n < 1 + MAX_CLIENTS) {
 				fds[n].revents = 0;
 				fds[n++].fd = client;
 			} else if (client >= 0) {

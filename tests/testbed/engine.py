@@ -16,6 +16,7 @@ from .wait import wait_until
 __all__ = ["PING", "Engine", "UnixConnection"]
 
 PING = "/v4.0.0/libpod/_ping"
+_PINGS = {"podman": PING, "docker": "/_ping"}
 _ANSWER_S = 60.0
 _CALL_S = 10.0
 _SPACES = ("--uts", "--ipc", "--cgroup")
@@ -35,7 +36,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Engine(Node):
-    """A podman with namespaces, control groups, an address, storage and an API service of its own.
+    """A podman or docker with namespaces, control groups, an address, storage and an API service of its own.
 
     Its containers are not below the service: they run on when that is killed.
     """
@@ -109,17 +110,17 @@ class Engine(Node):
         Raises `LabError` with the end of its log when it ends instead, or does not in time.
         """
         try:
-            wait_until(self._answers, deadline=deadline, what=f"podman of engine {self.name}")
+            wait_until(self._answers, deadline=deadline, what=f"{self._plan.kind} of engine {self.name}")
         except DeadlineError as error:
             raise LabError(f"{error}\n{tail(self.log)}") from error
 
     def _answers(self) -> bool:
         state = self._ask("status")["hosts"][self.name]
         if not state["daemon"]:
-            raise LabError(f"podman of engine {self.name} ended with {state['exit_code']}\n{tail(self.log)}")
+            raise LabError(f"{self._plan.kind} of engine {self.name} ended with {state['exit_code']}\n{tail(self.log)}")
         link = UnixConnection(self.socket)
         try:
-            link.request("GET", PING)
+            link.request("GET", _PINGS[self._plan.kind])
             return link.getresponse().status == http.client.OK
         except (OSError, http.client.HTTPException):
             return False

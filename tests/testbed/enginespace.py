@@ -1,4 +1,4 @@
-"""A container host seen from inside: its namespaces, its root file system and podman's settings.
+"""A container host seen from inside: its namespaces, its root file system and its engine's settings.
 
 Runs in the supervisor. The holder's side of an engine is `engine.Engine`.
 """
@@ -112,7 +112,7 @@ def _mount_folders(lab: LabPlan, plan: EnginePlan, root: Path) -> None:
     namespaces.mount("tmpfs", root / "run", flags=namespaces.MS_NOSUID, data="mode=0755")
     namespaces.mount("tmpfs", root / "tmp", data="mode=1777")
     for source, target in (
-        (plan.folder / "store", Path("var/lib/containers")),
+        (plan.folder / "store", plan.store.relative_to("/")),
         (plan.service, plan.service.relative_to("/")),
         (lab.shared, lab.shared.relative_to("/")),
     ):
@@ -193,7 +193,7 @@ def hold_engine(lab: LabPlan, plan: EnginePlan) -> int:
 
 
 def start_service(plan: EnginePlan, holder: int) -> int:
-    """Start podman's API service beside the first process of an engine, and return its id."""
+    """Start the API service beside the first process of an engine, and return its id."""
     # The one before may have been killed.
     plan.socket.unlink(missing_ok=True)
     space = Path(f"/proc/{holder}/ns")
@@ -214,6 +214,5 @@ def start_service(plan: EnginePlan, holder: int) -> int:
     with _children_elsewhere(enter_pids):
         pid = os.fork()
         if pid == 0:
-            command = ["podman", "system", "service", "--time=0", f"unix://{plan.socket}"]
-            _run_as(plan, enter_all, command, ready=None)
+            _run_as(plan, enter_all, plan.command, ready=None)
     return pid

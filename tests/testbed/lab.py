@@ -1,4 +1,4 @@
-"""A lab: libvirt hosts and podman engines on this machine which share nothing but a network and a folder."""
+"""A lab: libvirt hosts, podman and docker engines on this machine which share nothing but a network and a folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .errors import DeadlineError, LabError
 from .host import Host
 from .hostspace import MOUNT_POINTS
 from .node import Node, enter, pid_of
-from .plan import CRIU, MOST_HOSTS, LabPlan
+from .plan import CRIU, DOCKER, MOST_HOSTS, LabPlan
 from .wait import wait_until
 
 __all__ = ["Lab", "in_use"]
@@ -37,6 +37,7 @@ _ROOT = Path(__file__).parents[2]
 _TOOLS = ("unshare", "nsenter", "ip")
 _HOST_TOOLS = ("libvirtd", "virsh", "qemu-system-x86_64", "qemu-img")
 _ENGINE_TOOLS = ("podman", "runc", "conmon", "catatonit", "iptables", "nft", str(CRIU))
+_DOCKER_TOOLS = ("runc", "catatonit", "iptables", f"{DOCKER}/usr/sbin/dockerd", f"{DOCKER}/usr/bin/containerd")
 _START_S = 60.0
 _STOP_S = 20.0
 
@@ -56,18 +57,19 @@ rm -rf -- "$0"
 """
 
 
-def _require(hosts: int, engines: int) -> None:
+def _require(hosts: int, engines: int, dockers: int) -> None:
     """Raise `LabError` when this machine or user cannot run a lab."""
     if os.geteuid() != 0:
         raise LabError("a lab makes namespaces and mounts: run as root")
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    tools = (*_TOOLS, *(_HOST_TOOLS if hosts else ()), *(_ENGINE_TOOLS if engines else ()))
+    groups = ((_HOST_TOOLS, hosts), (_ENGINE_TOOLS, engines), (_DOCKER_TOOLS, dockers))
+    tools = dict.fromkeys((*_TOOLS, *(tool for group, count in groups if count for tool in group)))
     missing = [tool for tool in tools if shutil.which(tool, path=path) is None]
     if hosts:
         missing += [str(folder) for folder in MOUNT_POINTS.values() if not folder.is_dir()]
     if missing:
         raise LabError(f"missing: {', '.join(missing)}; run {_SETUP}")
-    if engines:
+    if engines or dockers:
         cgroups.require()
     if hosts and not Path("/dev/net/tun").exists():
         raise LabError("guests' network cards need /dev/net/tun, which this machine does not have")
@@ -119,9 +121,9 @@ def _new_folder() -> tuple[Path, int]:
 
 
 class Lab:
-    """Several hosts with their own libvirtd or podman, on one network, in namespaces of their own.
+    """Several hosts with their own libvirtd, podman or docker, on one network, in namespaces of their own.
 
-    `hosts` is the number of those with a libvirtd, `engines` of those with a podman.
+    `hosts` is the number of those with a libvirtd, `engines` of those with a podman, `dockers` of those with a docker.
 
     A context manager: entering blocks until every daemon answers, leaving until every process of
     the lab has gone and its folder is removed. When the process that made the lab ends in any way,
@@ -130,12 +132,13 @@ class Lab:
     Raises `LabError` on entry when the machine cannot run a lab or a daemon does not come up.
     """
 
-    def __init__(self, hosts: int = 2, engines: int = 0, *, detached: bool = False) -> None:
-        for count, what in ((hosts, "hosts"), (engines, "engines")):
+    def __init__(self, hosts: int = 2, engines: int = 0, dockers: int = 0, *, detached: bool = False) -> None:
+        for count, what in ((hosts, "hosts"), (engines, "engines"), (dockers, "dockers")):
             if not 0 <= count <= MOST_HOSTS:
                 raise LabError(f"a lab has 0 to {MOST_HOSTS} {what}, not {count}")
         self._hosts = hosts
         self._engines = engines
+        self._dockers = dockers
         self._detached = detached
         self._plan: LabPlan | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
@@ -184,18 +187,26 @@ class Lab:
 
     @property
     def engines(self) -> tuple[Engine, ...]:
-        """The lab's container hosts in order of their names."""
+        """The lab's podman hosts in order of their names."""
+        return self._of_kind("podman")
+
+    @property
+    def dockers(self) -> tuple[Engine, ...]:
+        """The lab's docker hosts in order of their names."""
+        return self._of_kind("docker")
+
+    def _of_kind(self, kind: str) -> tuple[Engine, ...]:
         plan = self.plan
-        return tuple(Engine(engine, plan.control) for engine in plan.engines)
+        return tuple(Engine(engine, plan.control) for engine in plan.engines if engine.kind == kind)
 
     def start(self) -> None:
         """Start the lab, as entering it does."""
         if self._plan is not None:
             raise LabError("the lab is running already")
-        _require(self._hosts, self._engines)
+        _require(self._hosts, self._engines, self._dockers)
         _sweep()
         folder, lock = _new_folder()
-        plan = LabPlan.new(folder, self._hosts, self._engines)
+        plan = LabPlan.new(folder, self._hosts, self._engines, self._dockers)
         try:
             with tempfile.TemporaryFile() as output:
                 self._plan = plan
@@ -257,7 +268,7 @@ class Lab:
         wait_until(answers, deadline=_START_S, what="the lab's supervisor")
         for host in self.hosts:
             host.wait_daemon()
-        for engine in self.engines:
+        for engine in (*self.engines, *self.dockers):
             engine.wait_service()
 
     def stop(self) -> None:

@@ -8,12 +8,15 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["CRIU", "MOST_HOSTS", "EnginePlan", "HostPlan", "LabPlan"]
+__all__ = ["CRIU", "DOCKER", "MOST_HOSTS", "EnginePlan", "HostPlan", "LabPlan"]
 
 MOST_HOSTS = len(string.ascii_lowercase)
 
 CRIU = Path("/opt/vhal-criu/bin/criu")
 """Where the containers plugin's `setup.sh` puts it."""
+
+DOCKER = Path("/opt/vhal-docker")
+"""Where `setup.sh` unpacks docker, which is not installed: its package would start one for the machine itself."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -50,11 +53,12 @@ class HostPlan:
 
 @dataclass(frozen=True)
 class EnginePlan:
-    """One container host: its place in the lab, and where its files are."""
+    """One container host: its place in the lab, and where its files are. Its engine is podman or docker."""
 
     name: str
     ip: str
     folder: Path
+    kind: str = "podman"
 
     @property
     def service(self) -> Path:
@@ -64,12 +68,12 @@ class EnginePlan:
     @property
     def socket(self) -> Path:
         """The unix socket of the API service."""
-        return self.service / "podman.sock"
+        return self.service / f"{self.kind}.sock"
 
     @property
     def log(self) -> Path:
         """What the API service prints."""
-        return self.service / "podman.log"
+        return self.service / f"{self.kind}.log"
 
     @property
     def port(self) -> str:
@@ -82,9 +86,36 @@ class EnginePlan:
         return f"{self.folder.parent.name}.{self.name}"
 
     @property
+    def store(self) -> Path:
+        """The folder in which the engine keeps what it has, as it is named inside."""
+        return Path("/var/lib/containers" if self.kind == "podman" else "/var/lib/docker")
+
+    @property
+    def command(self) -> list[str]:
+        """What starts the API service."""
+        if self.kind == "podman":
+            return ["podman", "system", "service", "--time=0", f"unix://{self.socket}"]
+        return [
+            "dockerd",
+            f"--host=unix://{self.socket}",
+            f"--data-root={self.store}",
+            # Short-lived, and so in memory: when the lab has gone it has gone too.
+            "--exec-root=/run/docker",
+            "--pidfile=/run/docker.pid",
+            "--storage-driver=overlay2",
+            "--oom-score-adjust=0",
+            "--exec-opt=native.cgroupdriver=cgroupfs",
+            # As with podman, containers run on when the service is killed.
+            "--live-restore",
+        ]
+
+    @property
     def environment(self) -> dict[str, str]:
         """What commands on the engine find in their environment: nothing of ours."""
-        return {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8"}
+        if self.kind == "podman":
+            return {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8"}
+        path = f"{DOCKER}/usr/sbin:{DOCKER}/usr/bin:{_PATH}"
+        return {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8", "DOCKER_HOST": f"unix://{self.socket}"}
 
 
 @dataclass(frozen=True)
@@ -116,8 +147,11 @@ class LabPlan:
         return "\n".join(lines) + "\n"
 
     @classmethod
-    def new(cls, folder: Path, hosts: int, engines: int = 0) -> LabPlan:
-        """Plan at most `MOST_HOSTS` hosts, named `a`, `b` and so on, and as many engines, `pa`, `pb` and so on."""
+    def new(cls, folder: Path, hosts: int, engines: int = 0, dockers: int = 0) -> LabPlan:
+        """Plan at most `MOST_HOSTS` hosts, named `a`, `b` and so on.
+
+        And as many engines: those of podman are named `pa`, `pb` and so on, those of docker `da`, `db`.
+        """
         return cls(
             folder,
             tuple(
@@ -125,8 +159,9 @@ class LabPlan:
                 for number, name in enumerate(string.ascii_lowercase[:hosts], 1)
             ),
             tuple(
-                EnginePlan(f"p{letter}", f"10.99.0.{number}", folder / f"p{letter}")
-                for number, letter in enumerate(string.ascii_lowercase[:engines], 101)
+                EnginePlan(f"{kind[0]}{letter}", f"10.99.0.{number}", folder / f"{kind[0]}{letter}", kind)
+                for kind, first, count in (("podman", 101, engines), ("docker", 201, dockers))
+                for number, letter in enumerate(string.ascii_lowercase[:count], first)
             ),
         )
 
@@ -141,5 +176,8 @@ class LabPlan:
         return cls(
             Path(data["folder"]),
             tuple(HostPlan(host["name"], host["ip"], host["uuid"], Path(host["folder"])) for host in data["hosts"]),
-            tuple(EnginePlan(engine["name"], engine["ip"], Path(engine["folder"])) for engine in data["engines"]),
+            tuple(
+                EnginePlan(engine["name"], engine["ip"], Path(engine["folder"]), engine["kind"])
+                for engine in data["engines"]
+            ),
         )

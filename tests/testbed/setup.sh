@@ -35,10 +35,16 @@ done
 lists=""
 apt-cache show linux-image-cloud-amd64 busybox-static >/dev/null 2>&1 || lists=update
 
-[ -n "$missing$absent$lists" ] || exit 0
+# Docker is unpacked into a folder and not installed: its package would start a daemon for the machine itself. The
+# folder gets its name when all is in it.
+docker=/opt/vhal-docker
+dockers=""
+[ -x "$docker/usr/sbin/dockerd" ] || dockers="docker.io containerd"
+
+[ -n "$missing$absent$lists$dockers" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then
-    echo "setup.sh: run as root; missing:$missing$absent${lists:+ package lists}" >&2
+    echo "setup.sh: run as root; missing:$missing$absent${lists:+ package lists}${dockers:+ $docker}" >&2
     exit 1
 fi
 
@@ -52,4 +58,23 @@ fi
 if [ -n "$absent" ]; then
     # shellcheck disable=SC2086
     install -d -m 0755 $absent
+fi
+if [ -n "$dockers" ]; then
+    mkdir -p "$(dirname "$docker")"
+    work=$(mktemp -d "$(dirname "$docker")/.vhal-docker-XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    trap 'exit 1' HUP INT TERM
+    # apt checks what it downloads against the signed lists.
+    # shellcheck disable=SC2086
+    (cd "$work" && apt-get --quiet --quiet --option=APT::Sandbox::User=root \
+        --option=APT::Get::AllowUnauthenticated=false download $dockers)
+    for package in "$work"/*.deb; do
+        dpkg-deb --extract "$package" "$work/files"
+    done
+    # What starts daemons or is never run stays out.
+    mkdir -p "$work/new/usr"
+    mv "$work/files/usr/bin" "$work/files/usr/sbin" "$work/new/usr/"
+    chmod 0755 "$work/new"
+    rm -rf "$docker"
+    mv -T "$work/new" "$docker"
 fi

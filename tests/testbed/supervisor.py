@@ -67,7 +67,7 @@ class _NodeState(ABC):
 
 class _EngineState(_NodeState):
     def __init__(self, plan: EnginePlan, holder: int) -> None:
-        super().__init__(f"podman of engine {plan.name}", holder)
+        super().__init__(f"{plan.kind} of engine {plan.name}", holder)
         self.plan = plan
 
     def _spawn(self) -> int:

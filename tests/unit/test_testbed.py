@@ -221,10 +221,26 @@ class TestPlan:
         assert (plan.engines[0].name, plan.engines[0].ip) == ("pa", "10.99.0.101")
         assert "10.99.0.102 pb\n" in plan.names()
 
+    def test_engines_of_both_kinds(self) -> None:
+        plan = LabPlan.new(Path("/tmp/vhal-lab-x"), 26, 26, 26)
+        assert len({node.name for node in plan.nodes}) == 78
+        assert len({node.ip for node in plan.nodes}) == 78
+        assert len({node.socket for node in plan.nodes}) == 78
+        docker = plan.engines[26]
+        assert (docker.kind, docker.name, docker.ip, docker.socket.name) == (
+            "docker",
+            "da",
+            "10.99.0.201",
+            "docker.sock",
+        )
+        assert LabPlan.load(plan.dump()) == plan
+
     @pytest.mark.parametrize("engines", [-1, 27])
     def test_number_of_engines(self, engines: int) -> None:
         with pytest.raises(LabError, match="0 to 26 engines"):
             Lab(engines=engines)
+        with pytest.raises(LabError, match="0 to 26 dockers"):
+            Lab(dockers=engines)
 
     @pytest.mark.parametrize("hosts", [-1, 27])
     def test_number_of_hosts(self, hosts: int) -> None:
@@ -250,6 +266,9 @@ class TestRequirements:
         with pytest.raises(LabError, match=r"missing: .*podman.*criu") as caught:
             Lab(hosts=0, engines=1).start()
         assert "libvirtd" not in str(caught.value)
+        with pytest.raises(LabError, match=r"missing: .*dockerd.*; run") as caught:
+            Lab(hosts=0, dockers=1).start()
+        assert "podman" not in str(caught.value)
 
     def test_control_groups(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("os.geteuid", lambda: 0)

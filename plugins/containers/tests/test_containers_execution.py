@@ -208,5 +208,4 @@ def test_the_engine_goes_away(place: Place, running: Machine) -> None:
         place.node.start_service()
     assert program.exit_code is None
     running.exec(["kill", pid], check=True)
-    assert program.wait(SAID_S) == 128 + 15
     program.close()

@@ -23,7 +23,7 @@ place = containers_place.place
 
 SAID_S = 30.0
 MIB = 1 << 20
-COUNT = ("/bin/sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.02; done")
+COUNT = ("/bin/sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/new; mv /new /count; sleep 0.02; done")
 
 
 def count(machine: Machine) -> int:
@@ -104,9 +104,10 @@ def test_sizes_that_can_not_be_given_leave_it_saved(place: Place, monkeypatch: p
     def update(*_: object) -> None:
         raise refuse
 
-    with monkeypatch.context() as patched, pytest.raises(VhalError):
+    with monkeypatch.context() as patched:
         patched.setattr(place.driver.engine.api.containers, "update", update)
-        machine.restore()
+        with pytest.raises(VhalError):
+            machine.restore()
     assert machine.state() is MachineState.SAVED
     assert place.host.machines()[0].seen.state is MachineState.SAVED
     machine.restore()
@@ -145,9 +146,10 @@ def test_what_can_not_be_frozen_goes_on(place: Place, monkeypatch: pytest.Monkey
     machine = counting(place)
     place.run("mv", "/usr/local/sbin/criu", "/usr/local/sbin/criu-gone")
     try:
-        with monkeypatch.context() as patched, pytest.raises(VhalError) as caught:
+        with monkeypatch.context() as patched:
             patched.setattr(criu, "blockers", lambda *_: ())
-            machine.save()
+            with pytest.raises(VhalError) as caught:
+                machine.save()
     finally:
         place.run("mv", "/usr/local/sbin/criu-gone", "/usr/local/sbin/criu")
     assert isinstance(caught.value, (Unsupported, EngineError))
@@ -241,9 +243,10 @@ def test_its_record_can_not_be_kept(place: Place, monkeypatch: pytest.MonkeyPatc
     def lost(*_: object, **__: object) -> None:
         raise Unreachable("the engine went away", sent=True)
 
-    with monkeypatch.context() as patched, pytest.raises(HostUnreachable):
+    with monkeypatch.context() as patched:
         patched.setattr(place.driver.records, "update", lost)
-        machine.save()
+        with pytest.raises(HostUnreachable):
+            machine.save()
     assert machine.state() is MachineState.PAUSED
     machine.resume()
     goes_on(machine, before)
@@ -263,14 +266,14 @@ def test_the_engine_dies_while_it_saves(place: Place) -> None:
 
     saving = threading.Thread(target=save)
     saving.start()
-    wait_until(lambda: "criu" in place.run("ps", "-eo", "comm", check=False), deadline=SAID_S, what="criu works")
+    wait_until(lambda: "criu" in place.run("ps", "-eo", "args"), deadline=SAID_S, what="criu works")
     place.node.signal_service(signal.SIGKILL)
     saving.join(SAID_S)
     place.node.start_service()
     assert not saving.is_alive()
     assert [type(error) for error in failed] == [HostUnreachable]
     # What CRIU had begun may come to its end without the engine; the machine is in a state from which it can be used.
-    wait_until(lambda: "criu" not in place.run("ps", "-eo", "comm", check=False), deadline=60, what="criu has ended")
+    wait_until(lambda: "criu" not in place.run("ps", "-eo", "args"), deadline=60, what="criu has ended")
     state = made.state()
     assert state in (MachineState.RUNNING, MachineState.STOPPED, MachineState.SAVED)
     if state is MachineState.RUNNING:
@@ -281,4 +284,3 @@ def test_the_engine_dies_while_it_saves(place: Place) -> None:
     else:
         made.start()
     assert made.state() is MachineState.RUNNING
-

@@ -1,4 +1,4 @@
-"""The container backend of vhal: podman's containers, on this host or others, as its REST API offers them.
+"""The container backend of vhal: podman's and docker's containers, on this host or others, through their REST APIs.
 
 Here is only the hook that hands the backend over; importing it loads no client. The driver is
 :mod:`vhal_containers.driver`, what its URLs may say is in :mod:`vhal_containers.address`.
@@ -48,7 +48,7 @@ def vhal_backend() -> Backend:
     """Return the container backend."""
     return Backend(
         name=BACKEND,
-        summary="containers of podman, through its REST API",
+        summary="containers of podman and docker, through their REST APIs",
         open=_open,
         spi=(1, 1),
         transports=TRANSPORTS,

@@ -10,7 +10,7 @@ from typing import Any
 from vhal.driver import Answer, Context
 from vhal.errors import EngineError
 from vhal.spec import BootArchive, BootImage, BootRootfs, Health, MachineInfo, MachineSpec, Mount
-from vhal_containers import identity, limits, requirements, volumes, wires
+from vhal_containers import identity, limits, volumes, wires
 from vhal_containers import image as images
 from vhal_containers.api import ApiError
 from vhal_containers.api.errors import Failure
@@ -25,23 +25,28 @@ _NS = 1_000_000_000
 _IN_USE = 409
 
 
-def create(engine: Engine, inventory: Inventory, spec: MachineSpec, ctx: Context) -> MachineInfo:
+def create(engine: Engine, inventory: Inventory, spec: MachineSpec, found: Findings, ctx: Context) -> MachineInfo:
     """Make the machine, stopped. After an error nothing of it is left.
 
     An image that was fetched from a registry stays: it is the engine's, for the next machine too.
+
+    Args:
+        engine: Where.
+        inventory: What is told of the new machine.
+        spec: What it shall be.
+        found: What was found out about the spec a moment ago. What has changed since, the engine refuses.
+        ctx: Deadline, abort and progress.
     """
-    found = requirements.examine(engine, spec)
     if found.blockers:
         raise Answer.of(found.blockers).error(backend="containers", machine=spec.name)
     machine = identity.new_id()
     with _undone(engine, machine) as loaded:
-        image = _image(engine, spec, ctx, loaded)
+        image = _image(engine, spec, ctx, loaded, there=found.has_image)
         ctx.check()
         volumes.make(engine, spec, machine)
         ctx.check()
         document = container_document(spec, found, image=image, labels=identity.labels_of(spec, machine))
-        engine.api.containers.create(document)
-        return inventory.find(machine).info
+        return inventory.made(machine, engine.api.containers.create(document), spec)
 
 
 def container_document(
@@ -164,14 +169,15 @@ def _undone(engine: Engine, machine: str) -> Iterator[list[str]]:
         raise
 
 
-def _image(engine: Engine, spec: MachineSpec, ctx: Context, loaded: list[str]) -> str | None:
+def _image(engine: Engine, spec: MachineSpec, ctx: Context, loaded: list[str], *, there: bool) -> str | None:
     if isinstance(spec.boot, BootArchive):
         image, new = images.load(engine, spec.boot.archive, ctx)
         if new:
             loaded.append(image.id)
         return image.id
     if isinstance(spec.boot, BootImage):
-        images.fetch(engine, spec.boot.image, ctx)
+        if not there:
+            images.fetch(engine, spec.boot.image, ctx)
         return spec.boot.image
     return None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vhal.driver import Blocker, Level
 from vhal.errors import EngineError, Unsupported, VhalError
+from vhal_containers import docker
 from vhal_containers.api import ApiError
 from vhal_containers.engine import Engine
 from vhal_containers.engine_process import EngineProcess
@@ -37,6 +38,9 @@ def blockers(engine: Engine, runtime: str | None = None) -> Iterator[Blocker]:
         engine: The engine.
         runtime: The machine's own runtime; None for the engine's.
     """
+    if engine.kind == docker.KIND:
+        yield from docker.memory()
+        return
     info = engine.facts().info
     if info.rootless:
         yield _blocker(

@@ -1,4 +1,4 @@
-"""The driver: one podman host behind vhal's contract.
+"""The driver: one podman or docker host behind vhal's contract.
 
 It holds what belongs together (the engine, the list of machines, the records) and hands each call to the file of its
 noun. The engine's failures leave it as they are; :meth:`ContainersDriver.translate` says what they mean.
@@ -7,6 +7,7 @@ noun. The engine's failures leave it as they are; :meth:`ContainersDriver.transl
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
@@ -25,7 +26,7 @@ from vhal.driver import (
 )
 from vhal.errors import VhalError
 from vhal.spec import HostInfo, MachineInfo, MachineSpec
-from vhal_containers import creation, host_report, power, requirements, translation
+from vhal_containers import creation, docker, host_report, power, requirements, translation
 from vhal_containers.console import Consoles
 from vhal_containers.engine import Engine
 from vhal_containers.events import EventMapping, Subscription
@@ -34,13 +35,18 @@ from vhal_containers.files import Files
 from vhal_containers.inventory import Inventory
 from vhal_containers.metrics import Metrics
 from vhal_containers.migration import ContainersMigration
+from vhal_containers.migration.image_transfer import remove_files_of
 from vhal_containers.readiness import ready
 from vhal_containers.record import Records
+from vhal_containers.requirements import Findings
 from vhal_containers.resize import Resize
 from vhal_containers.saving import Saving
 from vhal_containers.snapshots import Snapshots
 
 T = TypeVar("T")
+
+_LATELY_S = 0.25
+"""For how long what was found out about a spec counts."""
 
 
 class ContainersDriver(Driver):
@@ -72,7 +78,9 @@ class ContainersDriver(Driver):
             "exec": Execution(engine, self.inventory),
             "files": Files(engine, self.inventory),
             "metrics": Metrics(engine, self.inventory),
-            "migration": ContainersMigration(engine, self.inventory, self.records, self.arriving, self.leaving),
+            "migration": docker.NoMigration()
+            if engine.kind == docker.KIND
+            else ContainersMigration(engine, self.inventory, self.records, self.arriving, self.leaving),
             "resize": Resize(engine, self.inventory, self.records),
             "save": Saving(engine, self.inventory, self.records),
             "snapshots": self._snapshots,
@@ -80,6 +88,7 @@ class ContainersDriver(Driver):
         self._lock = threading.Lock()
         self._subscriptions: set[Subscription] = set()
         self._closed = False
+        self._examined: tuple[float, MachineSpec, Findings] | None = None
 
     @classmethod
     def open(cls, url: HostUrl) -> ContainersDriver:
@@ -87,7 +96,7 @@ class ContainersDriver(Driver):
 
         Raises:
             vhal.errors.InvalidUrl: Its parts don't fit each other.
-            vhal.errors.Unsupported: What listens there is too old, or no podman.
+            vhal.errors.Unsupported: What listens there is too old, or neither podman nor docker.
             vhal_containers.api.Failure: It can't be reached; :meth:`translate` says what that means.
         """
         return cls(Engine.open(url))
@@ -102,19 +111,21 @@ class ContainersDriver(Driver):
         return self.inventory.find(ref).info
 
     def create(self, spec: MachineSpec, ctx: Context) -> MachineInfo:
-        return creation.create(self.engine, self.inventory, spec, ctx)
+        return creation.create(self.engine, self.inventory, spec, self._findings(spec), ctx)
 
     def delete(self, id: str, ctx: Context, keep_disks: bool = False) -> None:
         found = self._snapshots.settled(self.inventory.find(id))
         creation.delete(self.engine, self.records, found, keep_disks=keep_disks)
+        if self.engine.kind != docker.KIND:
+            remove_files_of(self.engine.api, found.info.id)
         self._snapshots.remove_all(found.info.id)
         self.inventory.forget(id)
 
     def start(self, id: str, ctx: Context) -> None:
-        power.start(self.engine, self.inventory.find(id))
+        power.start(self.engine, self.inventory.lately(id))
 
     def stop(self, id: str, mode: StopMode, ctx: Context) -> None:
-        found = self.inventory.find(id)
+        found = self.inventory.lately(id)
         if mode is StopMode.FORCED:
             power.power_off(self.engine, self.records, found)
         else:
@@ -122,11 +133,11 @@ class ContainersDriver(Driver):
 
     def pause(self, id: str, ctx: Context) -> None:
         """Running → paused."""
-        self.engine.api.containers.pause(self.inventory.find(id).podman_id)
+        self.engine.api.containers.pause(self.inventory.lately(id).podman_id)
 
     def resume(self, id: str, ctx: Context) -> None:
         """Paused → running."""
-        self.engine.api.containers.unpause(self.inventory.find(id).podman_id)
+        self.engine.api.containers.unpause(self.inventory.lately(id).podman_id)
 
     def reboot(self, id: str, ctx: Context) -> None:
         """Have it end, by force if its stop timeout passes, and begin anew; returns when it has."""
@@ -159,13 +170,15 @@ class ContainersDriver(Driver):
                 "not-provided", f"this backend can't {capability.summary}", "use another backend", Level.BACKEND
             )
         if capability.id == CREATE.id and isinstance(subject, MachineSpec):
-            return Answer.of(requirements.examine(self.engine, subject).blockers)
+            found = requirements.examine(self.engine, subject)
+            self._examined = (time.monotonic(), subject, found)
+            return Answer.of(found.blockers)
         if capability.id == READINESS.id and isinstance(subject, MachineInfo):
             return self._can_tell_readiness(subject)
         answer = getattr(self.parts.get(capability.id), "answer", None)
         if answer is not None and not isinstance(subject, MachineSpec):
-            found: Answer = answer(subject)
-            return found
+            said: Answer = answer(subject)
+            return said
         return YES
 
     def provides(self, capability: Capability[T]) -> T | None:
@@ -173,7 +186,7 @@ class ContainersDriver(Driver):
         return super().provides(capability) if part is None else part  # type: ignore[return-value]
 
     def translate(self, error: Exception) -> VhalError | None:
-        return translation.translate(error)
+        return translation.translate(error, self.engine.kind)
 
     def close(self) -> None:
         with self._lock:
@@ -183,6 +196,13 @@ class ContainersDriver(Driver):
         for subscription in subscriptions:
             subscription.cancel()
         self.engine.close()
+
+    def _findings(self, spec: MachineSpec) -> Findings:
+        # Whoever creates has asked whether it can be done a moment before.
+        asked = self._examined
+        if asked is not None and asked[1] is spec and time.monotonic() - asked[0] < _LATELY_S:
+            return asked[2]
+        return requirements.examine(self.engine, spec)
 
     def _can_tell_readiness(self, info: MachineInfo) -> Answer:
         if self.inventory.find(info.id).container.has_healthcheck:

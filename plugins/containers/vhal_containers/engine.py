@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +16,16 @@ from dataclasses import dataclass, field
 from vhal.driver import HostUrl
 from vhal.errors import Unsupported
 from vhal_containers.address import Address, address
-from vhal_containers.api import ApiError, Connection, Libpod
+from vhal_containers.api import ApiError, Connection, Docker, Libpod
+from vhal_containers.api.docker import SPOKEN, api_version
 from vhal_containers.api.types import EngineInfo, EngineVersion
 from vhal_containers.identity import PREFIX
 
 HOST_VOLUME = "vhal-host"
 """Name of the volume whose label is the host's uuid: podman has none of its own.
+
+Docker has one, but in some versions it is no uuid, in some it is in a file that several daemons share, and it became
+another one between them. The volume lies where the machines lie, for both.
 
 Who prunes volumes deletes it; the host is another one for whoever connects after that.
 """
@@ -31,8 +36,11 @@ OLDEST = (4, 3)
 OPEN_S = 20.0
 """An engine that hasn't answered by then won't. One that systemd starts when it is called needs some seconds."""
 
+_SEEN_S = 1.0
+
 NOT_FOUND = 404
 _REFUSED = (400, 404, 405)
+_PARTS = ("containerd", "runc", "crun")
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64", "386": "i686"}
 _NUMBERS = re.compile(r"(\d+)\.(\d+)")
 
@@ -64,16 +72,21 @@ class Engine:
         address: Where it listens.
         api: What can be asked of it.
         host_id: The host's uuid.
+
+    Args:
+        url: As above.
+        where: As above.
+        api: How podman would be asked. Where it is docker, :attr:`api` is another one.
     """
 
     def __init__(self, url: HostUrl, where: Address, api: Libpod) -> None:
         self.url = url
         self.address = where
-        self.api = api
         self._lock = threading.Lock()
         self._facts: Facts | None = None
-        self._version = _supported(api)
-        self.host_id = _host_id(api)
+        self._image = ("", 0.0)
+        self.api, self._version = _supported(api)
+        self.host_id = _host_id(self.api)
 
     @classmethod
     def open(cls, url: HostUrl) -> Engine:
@@ -81,7 +94,7 @@ class Engine:
 
         Raises:
             vhal.errors.InvalidUrl: The URL's parts don't fit each other.
-            vhal.errors.Unsupported: It is too old, or no podman.
+            vhal.errors.Unsupported: It is too old, or neither podman nor docker.
             vhal_containers.api.Unreachable: It isn't there, or doesn't let us in.
         """
         where = address(url)
@@ -101,6 +114,16 @@ class Engine:
         return self.facts().name
 
     @property
+    def kind(self) -> str:
+        """Which engine it is: ``"podman"`` or ``"docker"``."""
+        return self.api.kind
+
+    @property
+    def api_version(self) -> tuple[int, int]:
+        """The newest version of its API."""
+        return api_version(self._version.api)
+
+    @property
     def version(self) -> tuple[int, int]:
         """The engine's version, its first two numbers."""
         return _numbers(self._version.version)
@@ -109,7 +132,7 @@ class Engine:
         """Return what the engine says about itself; asked once."""
         facts = self._facts
         if facts is None:
-            facts = Facts(info := self.api.info(), _versions(info, self._version))
+            facts = Facts(info := self.api.info(), _versions(self.kind, info, self._version))
             with self._lock:
                 self._facts = facts
         return facts
@@ -135,6 +158,19 @@ class Engine:
             raise
         return True
 
+    def has_image(self, name: str) -> bool:
+        """Return whether the image is in the engine's store; of one that was there a moment ago it isn't asked again.
+
+        Whoever makes many machines makes them of few images. That one was removed meanwhile, the engine says.
+        """
+        seen, seen_at = self._image
+        if seen == name and time.monotonic() - seen_at < _SEEN_S:
+            return True
+        there = self.api.images.exists(name)
+        if there:
+            self._image = (name, time.monotonic())
+        return there
+
     def close(self) -> None:
         """Let go of the engine. Idempotent; never raises."""
         self.api.connection.close()
@@ -145,7 +181,12 @@ def version_numbers(text: str) -> tuple[int, int]:
     return _numbers(text)
 
 
-def _supported(api: Libpod) -> EngineVersion:
+def _supported(api: Libpod) -> tuple[Libpod, EngineVersion]:
+    """Return the engine as it wants to be asked, and its version.
+
+    Raises:
+        vhal.errors.Unsupported: It is too old, or another one.
+    """
     api_is_there = True
     try:
         api.ping(timeout_s=OPEN_S)
@@ -154,10 +195,12 @@ def _supported(api: Libpod) -> EngineVersion:
         if error.status not in _REFUSED:
             raise
         api_is_there = False
+    if not api_is_there and (docker := _docker(api.connection)) is not None:
+        return docker, docker.version()
     if not api_is_there or not version.version:
         raise Unsupported(
-            "what listens there is no podman, or one before 4.0",
-            hint=f"use podman {_dotted(OLDEST)} or later; the sockets of other engines aren't understood",
+            "what listens there is no podman, or one before 4.0, and no docker",
+            hint=f"use podman {_dotted(OLDEST)} or later, or docker; the sockets of other engines aren't understood",
             backend="containers",
         )
     if _numbers(version.version) < OLDEST:
@@ -166,7 +209,24 @@ def _supported(api: Libpod) -> EngineVersion:
             hint=f"use podman {_dotted(OLDEST)} or later",
             backend="containers",
         )
-    return version
+    return api, version
+
+
+def _docker(connection: Connection) -> Docker | None:
+    try:
+        found = Docker.behind(connection, timeout_s=OPEN_S)
+    except ApiError:
+        return None  # it has no version that it would tell
+    if found is None:
+        return None
+    version = found.version()
+    if api_version(version.api) < SPOKEN:
+        raise Unsupported(
+            f"docker {version.version} is too old: its API is {version.api}",
+            hint=f"use docker 20.10 or later, whose API is {_dotted(SPOKEN)}",
+            backend="containers",
+        )
+    return found
 
 
 def _host_id(api: Libpod) -> str:
@@ -181,7 +241,7 @@ def _host_id(api: Libpod) -> str:
                 return known
             raise Unsupported(
                 f"the engine has a volume {HOST_VOLUME!r} that isn't vhal's, which is needed to know the host again",
-                hint=f"copy what is in it elsewhere, and remove it (podman volume rm {HOST_VOLUME})",
+                hint=f"copy what is in it elsewhere, and remove it ({api.kind} volume rm {HOST_VOLUME})",
                 backend="containers",
             )
         made = str(uuid.uuid4())
@@ -205,8 +265,10 @@ def name_taken(error: ApiError) -> bool:
     return any(words in f"{error.cause} {error.message}" for words in ("already exists", "already in use"))
 
 
-def _versions(info: EngineInfo, version: EngineVersion) -> dict[str, str]:
-    found = {"podman": version.version, "kernel": info.kernel}
+def _versions(kind: str, info: EngineInfo, version: EngineVersion) -> dict[str, str]:
+    # Docker tells the versions of its parts by their names; podman only some of them, in sentences.
+    found = {name: said for name, said in version.parts.items() if kind == "docker" and name in _PARTS}
+    found |= {kind: version.version, "kernel": info.kernel}
     runtime = re.search(r"version (\S+)", info.runtime_version)
     if info.runtime and runtime:
         found[info.runtime] = runtime[1]

@@ -19,6 +19,7 @@ from vhal_containers.address import Address
 _SYS_RESOURCE = 24
 """Number of the capability that lets a process exceed its own limits (capabilities(7))."""
 _CONNECT_S = 5.0
+_ENGINES = ("podman", "dockerd")
 _LIMITS = {
     "as": "address space",
     "core": "core file size",
@@ -97,7 +98,7 @@ def _listener(path: str) -> int:
 
 def _ceilings(pid: int) -> dict[str, int]:
     folder = Path(f"/proc/{pid}")
-    if not folder.joinpath("comm").read_text().startswith("podman"):
+    if not folder.joinpath("comm").read_text().startswith(_ENGINES):
         return {}
     effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", folder.joinpath("status").read_text(), re.MULTILINE)
     if effective and int(effective[1], 16) >> _SYS_RESOURCE & 1:

@@ -16,6 +16,7 @@ from vhal_containers.api.feed import Feed
 from vhal_containers.api.types import EngineEvent
 from vhal_containers.engine import Engine
 from vhal_containers.identity import identity
+from vhal_containers.snapshots import ASIDE
 
 _PLAIN = {
     "create": EventKind.CREATED,
@@ -26,6 +27,8 @@ _PLAIN = {
     "checkpoint": EventKind.SAVED,
     "restore": EventKind.RESTORED,
     "remove": EventKind.DELETED,
+    # Docker tells of a restart when it is over.
+    "restarted": EventKind.REBOOTED,
     "rename": EventKind.CHANGED,
     "update": EventKind.CHANGED,
 }
@@ -51,10 +54,18 @@ class EventMapping:
         self._leaving = leaving
         self._prepared: set[str] = set()
         self._restarting: dict[str, list[EngineEvent]] = {}
+        self._replaced: set[str] = set()
 
     def events(self, told: EngineEvent) -> list[Event]:
         """Return what the engine's event means for its machine: mostly one event, or none."""
         container, action = told.id, told.action
+        machine = identity(told.id, told.attributes).id
+        if told.name.endswith(ASIDE):
+            # A revert puts its container aside for a new one, and removes it; the machine is there all the time.
+            (self._replaced.discard if action == "remove" else self._replaced.add)(machine)
+            return []
+        if action == "create" and machine in self._replaced:
+            return [self._event(EventKind.CHANGED, told)]
         if action == "restart":
             self._restarting[container] = []
             return []

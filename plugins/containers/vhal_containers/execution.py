@@ -77,7 +77,8 @@ class ContainerProcess:
     def exit_code(self, timeout_s: float | None = None) -> int | None:
         """Return what it ended with, waiting for that at most ``timeout_s``; None if it runs. By a signal: 128 more.
 
-        One whose machine ended was killed with it.
+        One whose machine ended was killed with it. Of one whose engine was restarted meanwhile, the engine learns only
+        some minutes after its end that it has ended.
 
         Raises:
             vhal.errors.EngineError: It ended so long ago that the engine has forgotten with what.

@@ -27,8 +27,17 @@ _TAR_MAGIC = slice(257, 262)
 _HEADER = 512
 
 
-def blockers(engine: Engine, boot: BootImage | BootArchive, *, may_pull: bool) -> Iterator[Blocker]:
-    """Yield what stands against booting an image. Nothing is fetched to find out what a registry has."""
+def is_there(engine: Engine, boot: BootImage) -> bool:
+    """Return whether the engine has the image in its store."""
+    # What is no name isn't asked about: the engine takes more for an image than it should.
+    return _REFERENCE.fullmatch(boot.image) is not None and engine.has_image(boot.image)
+
+
+def blockers(boot: BootImage | BootArchive, *, there: bool, may_pull: bool) -> Iterator[Blocker]:
+    """Yield what stands against booting an image that is ``there`` or isn't.
+
+    Nothing is fetched to find out what a registry has.
+    """
     if isinstance(boot, BootArchive):
         problem = _archive_problem(boot.archive)
         if problem is not None:
@@ -43,7 +52,7 @@ def blockers(engine: Engine, boot: BootImage | BootArchive, *, may_pull: bool) -
             Level.MACHINE,
             ImageRejected,
         )
-    elif not engine.api.images.exists(boot.image):
+    elif not there:
         if not may_pull:
             yield _missing(boot.image, "and options.containers.pull says never to fetch one")
         elif boot.image.startswith("localhost/") or _ID.fullmatch(boot.image):
@@ -60,25 +69,23 @@ def _missing(name: str, why: str) -> Blocker:
     )
 
 
-def fetch(engine: Engine, reference: str, ctx: Context) -> Image:
-    """Return the image of that name, fetched from its registry if the engine doesn't have it.
+def fetch(engine: Engine, reference: str, ctx: Context) -> None:
+    """Have the engine fetch an image from its registry, if it doesn't have it.
 
     Raises:
         vhal.errors.OperationTimeout: The registry took longer than the deadline.
         vhal_containers.api.ApiError: There is none.
     """
-    if not engine.api.images.exists(reference):
 
-        def told(line: str) -> None:
-            ctx.report(Progress("pull", message=line))
-            ctx.check()
+    def told(line: str) -> None:
+        ctx.report(Progress("pull", message=line))
+        ctx.check()
 
-        try:
-            engine.api.images.pull(reference, progress=told, policy="missing", timeout_s=ctx.remaining_s)
-        except Unreachable:
-            ctx.check()
-            raise
-    return engine.api.images.inspect(reference)
+    try:
+        engine.api.images.pull(reference, progress=told, policy="missing", timeout_s=ctx.remaining_s)
+    except Unreachable:
+        ctx.check()
+        raise
 
 
 def load(engine: Engine, path: str, ctx: Context) -> tuple[Image, bool]:

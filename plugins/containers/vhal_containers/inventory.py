@@ -9,6 +9,8 @@ and 0 bytes, which also stand for "no limit". :meth:`Inventory.find` asks the en
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,8 +20,6 @@ from vhal.errors import NotFound
 from vhal.spec import Bytes, MachineInfo, MachineKind, MachineSpec, MachineState
 from vhal_containers import identity as identities
 from vhal_containers.api import ApiError
-from vhal_containers.api.document import documents, flag, number
-from vhal_containers.api.path import path
 from vhal_containers.api.types import Container, ListedContainer
 from vhal_containers.engine import NOT_FOUND, Engine
 from vhal_containers.identity import ID, Identity, identity
@@ -27,7 +27,7 @@ from vhal_containers.record import EMPTY, Record, Records
 
 _SHORTEST_ID = 12
 """Of podman's own ids a beginning is enough; a shorter one is as likely a slip."""
-_ANSWER_S = 60.0
+_LATELY_S = 0.25
 
 _STATES = {
     "created": MachineState.STOPPED,
@@ -38,6 +38,8 @@ _STATES = {
     "running": MachineState.RUNNING,
     "paused": MachineState.PAUSED,
     "stopping": MachineState.STOPPING,
+    # Docker's, of one that ended and is to be started again.
+    "restarting": MachineState.STARTING,
     "removing": MachineState.STOPPING,
     "dead": MachineState.CRASHED,
 }
@@ -76,6 +78,7 @@ class Inventory:
         self._engine = engine
         self._records = records
         self._last: dict[str, str] = {}
+        self._recent = threading.local()
 
     def machines(self) -> list[MachineInfo]:
         """Return every machine, without specs. Two requests."""
@@ -107,7 +110,36 @@ class Inventory:
         who = self._who(container)
         self._last[who.id] = container.id
         record = self._records.of(who.id)
-        return Found(container.id, _info(container, who, record), container, who, record)
+        found = Found(container.id, _info(container, who, record), container, who, record)
+        self._recent.found = (time.monotonic(), found)
+        return found
+
+    def lately(self, id: str) -> Found:
+        """Return what this thread found of a machine a moment ago, or find it.
+
+        A call that changes a machine is preceded by a look at it, so that this spares the second one. What another
+        program does in between, the engine refuses if it matters.
+        """
+        recent: tuple[float, Found] | None = getattr(self._recent, "found", None)
+        if recent is not None and recent[1].info.id == id and time.monotonic() - recent[0] < _LATELY_S:
+            return recent[1]
+        return self.find(id)
+
+    def made(self, id: str, podman_id: str, spec: MachineSpec) -> MachineInfo:
+        """Return a machine that has just been made, which nobody can have changed yet."""
+        self._last[id] = podman_id
+        self._records.made(id)
+        return MachineInfo(
+            id=id,
+            name=spec.name,
+            kind=MachineKind.CONTAINER,
+            state=MachineState.STOPPED,
+            cpus=spec.cpus.count,
+            memory=spec.memory.size,
+            labels=spec.labels,
+            managed=True,
+            spec=spec.without_secrets(),
+        )
 
     def exists(self, name: str) -> bool:
         """Return whether a container has exactly this name."""
@@ -117,19 +149,18 @@ class Inventory:
     def forget(self, id: str) -> None:
         """Look for the container of a machine anew next time."""
         self._last.pop(id, None)
+        self._recent.found = None
 
     def _list(self, machine: str | None) -> list[_Listed]:
         filters = None if machine is None else {"label": [f"{ID}={machine}"]}
-        answer = self._engine.api.connection.get(
-            path("containers", "json"), {"all": True, "filters": filters}, timeout_s=_ANSWER_S
+        # What holds a pod's namespaces together is the engine's own affair.
+        return _originals(
+            [
+                _Listed(item, item.started_at, identity(item.id, item.labels))
+                for item in self._engine.api.containers.list(filters=filters)
+                if not item.infra
+            ]
         )
-        listed: list[_Listed] = []
-        for document in documents(answer):
-            # What holds a pod's namespaces together is the engine's own affair.
-            if not flag(document, "IsInfra"):
-                item = ListedContainer.read(document)
-                listed.append(_Listed(item, number(document, "StartedAt"), identity(item.id, item.labels)))
-        return _originals(listed)
 
     def _container(self, ref: str) -> Container | None:
         if not ref:

@@ -18,7 +18,6 @@ from vhal_containers.record import Records
 _TERM = 15
 _FIRST_LOOK_S = 0.01
 _LAST_LOOK_S = 0.2
-_ANSWER_S = 60.0
 _TIDY_S = 2.0
 _NEVER_S = 10**6
 _LIVING = ("running", "paused", "stopping")
@@ -155,7 +154,7 @@ def _tidied(engine: Engine, id: str, ctx: Context) -> None:
 
 def _prepare(engine: Engine, id: str) -> None:
     try:
-        engine.api.connection.post(path("containers", id, "init"), timeout_s=_ANSWER_S)
+        engine.api.containers.prepare(id)
     except ApiError:
         # It was left so by a start that failed, or by somebody else.
         if engine.api.containers.inspect(id).state.status != "initialized":

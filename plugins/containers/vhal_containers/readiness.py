@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from vhal_containers.api import ApiError, Unreachable
-from vhal_containers.api.document import document, text
-from vhal_containers.api.path import path
 from vhal_containers.engine import Engine
 from vhal_containers.inventory import Found
 
@@ -24,11 +22,11 @@ def ready(engine: Engine, found: Found) -> bool:
     health = found.spec.process.health if found.spec is not None and found.spec.process is not None else None
     timeout_s = _MOST_S if health is None else min(_MOST_S, health.timeout_s)
     try:
-        answer = engine.api.connection.get(path("containers", found.podman_id, "healthcheck"), timeout_s=timeout_s)
+        health_now = engine.api.containers.check_health(found.podman_id, timeout_s=timeout_s)
     except ApiError:
         return False  # it ended meanwhile
     except Unreachable as error:
         if error.sent:
             return False  # the check takes longer than it may
         raise
-    return text(document(answer), "Status") == _HEALTHY
+    return health_now.status == _HEALTHY

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -30,6 +32,7 @@ RECORD = f"{PREFIX}record"
 """Label of a record's volume: the record as JSON."""
 
 _NAME = re.compile(r"vhal-record-[0-9a-f]{1,64}-([0-9]{1,9})")
+_NEW_S = 0.25
 _MOST_TRIES = 100
 
 
@@ -103,13 +106,24 @@ class Records:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._new = ("", 0.0)
+        # Other processes are kept apart by the volume's name, which only one of two can take; that would fail if two of
+        # them wrote one after the other while a third one was between its look and its write.
+        self._changing = threading.Lock()
+
+    def made(self, machine: str) -> None:
+        """Take note of a machine that was made right now: it has no record, and mostly it is started next."""
+        self._new = (machine, time.monotonic())
 
     def all(self) -> dict[str, Record]:
         """Return every record by its machine's id. One request."""
         return {machine: read(volume.labels[RECORD]) for machine, volume in _newest(self._volumes(None)).items()}
 
     def of(self, machine: str) -> Record:
-        """Return one machine's record. One request."""
+        """Return one machine's record. One request, or none for a machine that was made a moment ago."""
+        machine_made, made_at = self._new
+        if machine_made == machine and time.monotonic() - made_at < _NEW_S:
+            return EMPTY
         found = _newest(self._volumes(machine)).get(machine)
         return EMPTY if found is None else read(found.labels[RECORD])
 
@@ -121,22 +135,24 @@ class Records:
         Raises:
             vhal_containers.api.ApiError: The engine doesn't make the volume; the record is as it was.
         """
-        for _ in range(_MOST_TRIES):
-            volumes = self._volumes(machine)
-            newest = _newest(volumes).get(machine)
-            before = EMPTY if newest is None else read(newest.labels[RECORD])
-            after = change(before)
-            if after == before:
+        with self._changing:
+            self._new = ("", 0.0)
+            for _ in range(_MOST_TRIES):
+                volumes = self._volumes(machine)
+                newest = _newest(volumes).get(machine)
+                before = EMPTY if newest is None else read(newest.labels[RECORD])
+                after = change(before)
+                if after == before:
+                    return after
+                try:
+                    self._create(machine, 1 if newest is None else _number(newest) + 1, after)
+                except ApiError as error:
+                    if not name_taken(error):
+                        raise
+                    continue
+                self._delete(volumes)
                 return after
-            try:
-                self._create(machine, 1 if newest is None else _number(newest) + 1, after)
-            except ApiError as error:
-                if not name_taken(error):
-                    raise
-                continue
-            self._delete(volumes)
-            return after
-        raise RuntimeError(f"the record of machine {machine} is changed all the time")
+            raise RuntimeError(f"the record of machine {machine} is changed all the time")
 
     def update(self, machine: str, **changes: Any) -> Record:
         """Keep a machine's record with some of its fields changed, and return it."""
@@ -144,12 +160,21 @@ class Records:
 
     def remove(self, machine: str) -> None:
         """Forget what is remembered about a machine. Does nothing if there is nothing."""
+        self._new = ("", 0.0)
         self._delete(self._volumes(machine))
 
     def _volumes(self, machine: str | None) -> list[Volume]:
         label = MACHINE if machine is None else f"{MACHINE}={machine}"
-        found = self._engine.api.volumes.list(filters={"label": [label]})
-        return [volume for volume in found if RECORD in volume.labels]
+        for tries_left in reversed(range(_MOST_TRIES)):
+            try:
+                found = self._engine.api.volumes.list(filters={"label": [label]})
+            except ApiError as error:
+                # podman lists names first and looks each one up then; one may have been deleted in between.
+                if not tries_left or "no such volume" not in error.cause:
+                    raise
+            else:
+                return [volume for volume in found if RECORD in volume.labels]
+        raise AssertionError("the last try returns or raises")
 
     def _create(self, machine: str, number: int, record: Record) -> None:
         name = f"vhal-record-{machine.replace('-', '')}-{number}"

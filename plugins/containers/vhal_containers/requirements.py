@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from vhal.driver import Blocker, Level
 from vhal.errors import AccessDenied, AlreadyExists, InsufficientResources, InvalidSpec
 from vhal.spec import BootArchive, BootImage, BootRootfs, Firmware, MachineKind, MachineSpec, Process
-from vhal_containers import gpu, host_paths, image, limits, volumes, wires
-from vhal_containers.api.types import ListedContainer, Network
+from vhal_containers import docker, gpu, host_paths, image, limits, volumes, wires
+from vhal_containers.api.types import Network
 from vhal_containers.engine import Engine, Facts
 from vhal_containers.engine_process import EngineProcess
 from vhal_containers.identity import PREFIX
@@ -104,6 +104,8 @@ class Findings:
         self.blockers: list[Blocker] = []
         self.networks: Sequence[Network] = ()
         self.process: EngineProcess | None = None
+        self.has_image = False
+        """Whether the engine has the image that the spec names."""
 
 
 def examine(engine: Engine, spec: MachineSpec) -> Findings:
@@ -120,8 +122,11 @@ def examine(engine: Engine, spec: MachineSpec) -> Findings:
         return found
     facts = engine.facts()
     found.process = EngineProcess.behind(engine.address)
-    others = engine.api.containers.list()
-    found.blockers += _name(spec, others)
+    # All others are only asked for where their addresses matter: there may be many.
+    others = engine.api.containers.list() if any(nic.ip is not None for nic in spec.nics) else ()
+    found.blockers += _name(engine, spec)
+    if engine.kind == docker.KIND:
+        found.blockers += docker.blockers(engine, spec)
     found.blockers += _room(spec, facts)
     found.blockers += _rights(spec, found.options, facts)
     found.blockers += _ceilings(spec, found.process)
@@ -130,8 +135,15 @@ def examine(engine: Engine, spec: MachineSpec) -> Findings:
     if spec.nics:
         found.networks = engine.api.networks.list()
         found.blockers += wires.blockers(spec, found.networks, others, rootless=facts.info.rootless)
+        if engine.kind == docker.KIND:
+            found.blockers += docker.addresses(spec, found.networks)
+    if isinstance(spec.boot, BootImage):
+        found.has_image = image.is_there(engine, spec.boot)
     if isinstance(spec.boot, (BootImage, BootArchive)):
-        found.blockers += image.blockers(engine, spec.boot, may_pull=found.options.pull == "missing")
+        may_pull = found.options.pull == "missing"
+        found.blockers += image.blockers(spec.boot, there=found.has_image, may_pull=may_pull)
+    if engine.kind == docker.KIND:
+        found.blockers = docker.in_its_words(found.blockers)
     return found
 
 
@@ -228,8 +240,9 @@ def signal_number(name: str) -> int | None:
         return None
 
 
-def _name(spec: MachineSpec, others: Sequence[ListedContainer]) -> Iterator[Blocker]:
-    if any(other.name == spec.name for other in others):
+def _name(engine: Engine, spec: MachineSpec) -> Iterator[Blocker]:
+    # Also a beginning of an id is found by the engine; creation fails only for a name.
+    if engine.api.containers.exists(spec.name) and engine.api.containers.inspect(spec.name).name == spec.name:
         yield Blocker(
             "name-taken",
             f"there is a machine {spec.name!r} already",

@@ -2,7 +2,8 @@
 
 What a machine has outside of its own files isn't in a snapshot: volumes and mounted folders stay as they are. A revert
 makes a new container, which is the same machine: same id, name, sizes, networks, mounts. The old one is put aside under
-another name and deleted when the new one stands; who finds one put aside finishes, or undoes, what somebody else didn't.
+another name and deleted when the new one stands; who finds one put aside finishes, or undoes, what somebody else
+didn't.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from vhal.driver import Answer, Blocker, Context
 from vhal.errors import AlreadyExists, NotFound, Unsupported
 from vhal.spec import BootRootfs, MachineInfo, MachineSpec, MachineState
 from vhal.spec.snapshot import SnapshotInfo
+from vhal_containers import changes as changed
 from vhal_containers import creation, criu, gpu, host_paths, identity, limits, wires
 from vhal_containers.api import ApiError, Failure
 from vhal_containers.api.document import Document, document, moment, part, text
@@ -38,7 +40,6 @@ ASIDE = ".vhal-old"
 
 _BASE = "io.podman.annotations.checkpoint.rootfsImageID"
 _NOT_STARTED = ("created", "configured", "initialized")
-_IN_USE = 409
 _SHORT_ID = 12
 
 
@@ -66,11 +67,13 @@ class Snapshots:
 
         Raises:
             vhal.errors.AlreadyExists: It has one of that name.
-            vhal.errors.Unsupported: Its memory is wanted, and CRIU isn't there.
+            vhal.errors.Unsupported: Its memory is wanted, and CRIU isn't there, or the engine would forget files.
         """
         found = self.settled(self._inventory.find(id))
         self._check(found, memory=memory)
         _check_free(found.record, name, found.info.name)
+        if memory:
+            self._check_files(found)
         ctx.check()
         tag = f"{repository(found.info.id)}:{name}"
         image = ""
@@ -188,14 +191,22 @@ class Snapshots:
         if blockers:
             raise Answer.of(blockers).error(backend="containers", machine=found.info.name)
 
+    def _check_files(self, found: Found) -> None:
+        lost = changed.forgotten(self._engine.api, found.podman_id)
+        if lost:
+            raise Answer.no(
+                "files-forgotten",
+                f"podman would forget what machine {found.info.name!r} changed of its image's files: "
+                f"{changed.shown(lost)}",
+                "take it without its memory, keep such files in a volume, or have them made when the machine starts",
+            ).error(backend="containers", machine=found.info.name)
+
     def _commit(self, found: Found, name: str) -> str:
         labels = {MACHINE: found.info.id, NAME: name, MEMORY: "false"}
         changes = [f"LABEL {key}={value}" for key, value in labels.items()]
         was_running = found.info.state is MachineState.RUNNING
         try:
-            return self._engine.api.containers.commit(
-                found.podman_id, repository(found.info.id), name, changes=changes
-            )
+            return self._engine.api.containers.commit(found.podman_id, repository(found.info.id), name, changes=changes)
         except Failure:
             with contextlib.suppress(Failure):
                 # The engine has it stand still meanwhile, and may have died over it.

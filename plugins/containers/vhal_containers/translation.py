@@ -47,12 +47,14 @@ _RULES = tuple(
         (r"does not match any of the supported image formats", ImageRejected,
          "give an archive as 'podman save' or 'docker save' writes it"),
         (r"no space left|disk quota exceeded", InsufficientResources, "make room on the engine's disk"),
-        (r"cannot allocate memory|memory limit too low|oom-killed", InsufficientResources, "give it more memory"),
+        (r"cannot allocate memory|memory limit (too low|allowed)|oom-killed", InsufficientResources,
+         "give it more memory"),
         (r"already allocated", AlreadyExists, "another machine has that address: choose another one"),
         (r"address already in use|port is already", AlreadyExists, "something else listens there: choose another port"),
-        (r"not in any subnet", InvalidSpec, "choose an address within the network's subnet"),
+        (r"not in any subnet|belong to any of this network's subnets", InvalidSpec,
+         "choose an address within the network's subnet"),
         (r"already in use|already exists", AlreadyExists, "choose another name, or delete what has it"),
-        (r"being used|in use by", Busy, "a container uses it: delete that first"),
+        (r"being used|in use by|volume is in use|has active endpoints", Busy, "a container uses it: delete that first"),
         (r"setting rlimit|rlimits", Unsupported, _ULIMITS),
         (r"unresolvable CDI", NotFound, "the host has no such device: correct its name in gpus"),
         (
@@ -63,12 +65,15 @@ _RULES = tuple(
         (r"no command or entrypoint", InvalidSpec, "the image says nothing of what to run: give process.command"),
         (r"unable to find user|no matching entries in passwd|unable to find group", NotFound,
          "the image has no such user: correct process.user, or give a number"),
+        (r"user specified IP address is supported", Unsupported,
+         "give no address, or choose a network that was made with a subnet (docker network create --subnet)"),
         (r"image not known|failed to find image", NotFound, "pull or load the image there, or correct its name"),
-        (r"network not found|unable to find network", NotFound, "make the network there, or choose another one"),
+        (r"network( \S+)? not found|unable to find network", NotFound, "make the network there, or choose another one"),
         (r"no such (container|volume|network|pod|image)", NotFound, _GONE),
-        (r"container state improper|is not running|is not paused|already paused", InvalidState,
-         "look at the machine's state; it may have changed meanwhile"),
-        (r"no such file or directory", NotFound, "make what the engine names on that host, or correct its path"),
+        (r"container state improper|is not running|is not paused|already paused|cannot remove a (running|paused)",
+         InvalidState, "look at the machine's state; it may have changed meanwhile"),
+        (r"no such file or directory|source path does not exist", NotFound,
+         "make what the engine names on that host, or correct its path"),
         (r"(default )?OCI runtime .* not found|runtime not found", NotFound,
          "leave options.containers.runtime out, or name a runtime of that engine"),
         (r"permission denied|operation not permitted|not authorized", AccessDenied, _LOG),
@@ -77,8 +82,8 @@ _RULES = tuple(
 )  # fmt: skip
 
 
-def translate(error: Exception) -> VhalError | None:
-    """Return the engine's ``error`` as one of ours, with itself as ``native``; None if it isn't the engine's."""
+def translate(error: Exception, engine: str = "podman") -> VhalError | None:
+    """Return the error of an engine of that name as one of ours, with itself as ``native``; None if it isn't one."""
     if isinstance(error, Denied):
         return AccessDenied(str(error), hint=_DENIED, backend="containers", native=error)
     if isinstance(error, Unreachable):
@@ -86,11 +91,13 @@ def translate(error: Exception) -> VhalError | None:
     if not isinstance(error, ApiError):
         return None
     kind, hint = _kind(error)
-    return kind(f"podman: {error.message}", hint=hint, backend="containers", native=error)
+    # Commands, units and sockets are called after their engine.
+    hint = hint if engine in hint else hint.replace("podman", engine)
+    return kind(f"{engine}: {error.message}", hint=hint, backend="containers", native=error)
 
 
 def _kind(error: ApiError) -> tuple[type[VhalError], str]:
-    if error.path.endswith("/images/pull"):
+    if error.path.endswith(("/images/pull", "/images/create")):
         return NotFound, "correct the image's name, log the engine in (podman login), or load the image there"
     words = f"{error.cause}\n{error.message}"
     for rule in _RULES:

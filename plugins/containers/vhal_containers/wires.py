@@ -18,7 +18,7 @@ from vhal_containers.api.types import ListedContainer, Network
 from vhal_containers.identity import ID, SPEC
 
 DEFAULT_NETWORK = "podman"
-"""The network that every engine has."""
+"""The network that every podman has; docker's is called otherwise."""
 _DRIVERS = ("bridge", "macvlan", "ipvlan")
 
 
@@ -26,8 +26,13 @@ def network_of(nic: Nic, networks: Sequence[Network]) -> Network | None:
     """Return the engine's network that a card hangs on, or None if there is none."""
     if nic.bridge is not None:
         return next((net for net in networks if net.driver == "bridge" and net.interface == nic.bridge), None)
-    wanted = nic.network or DEFAULT_NETWORK
+    wanted = nic.network or default_name(networks)
     return next((net for net in networks if net.name == wanted), None)
+
+
+def default_name(networks: Sequence[Network]) -> str:
+    """Return the name of the network that a card hangs on which names none."""
+    return next((net.name for net in networks if net.default), DEFAULT_NETWORK)
 
 
 def document(spec: MachineSpec, networks: Sequence[Network], *, host: bool) -> dict[str, Any]:
@@ -47,7 +52,7 @@ def document(spec: MachineSpec, networks: Sequence[Network], *, host: bool) -> d
             place["static_ips"] = [str(ipaddress.ip_interface(nic.ip).ip)]
         if nic.mac is not None:
             place["static_mac"] = nic.mac
-        places[network.name if network is not None else nic.network or DEFAULT_NETWORK] = place
+        places[network.name if network is not None else nic.network or default_name(networks)] = place
     return {"netns": {"nsmode": "bridge"}, "networks": places}
 
 
@@ -71,7 +76,7 @@ def blockers(
             yield _never("nic-model", f"a container's card is no {nic.model}", "leave the card's model out")
         network = network_of(nic, networks)
         if network is None:
-            yield _missing(nic)
+            yield _missing(nic, default_name(networks))
             continue
         if network.name in used:
             yield _never(
@@ -85,20 +90,20 @@ def blockers(
         if network.driver != "bridge" and rootless:
             yield _host("network-rootless", f"a user's own engine has no {network.driver} networks", "use a bridge")
         if nic.ip is not None:
-            yield from _address(nic.ip, network, others)
+            yield from _address(nic.ip, network, others, default_name(networks))
 
 
-def _missing(nic: Nic) -> Blocker:
+def _missing(nic: Nic, default: str) -> Blocker:
     if nic.bridge is not None:
         message = f"the engine has no network on the bridge {nic.bridge}"
         remedy = f"make one (podman network create --interface-name {nic.bridge} NAME), or name a network"
     else:
-        message = f"the engine has no network {nic.network or DEFAULT_NETWORK}"
+        message = f"the engine has no network {nic.network or default}"
         remedy = "make it (podman network create), or choose one of 'podman network ls'"
     return Blocker("network-missing", message, remedy, Level.HOST, NotFound)
 
 
-def _address(text: str, network: Network, others: Sequence[ListedContainer]) -> Iterator[Blocker]:
+def _address(text: str, network: Network, others: Sequence[ListedContainer], default: str) -> Iterator[Blocker]:
     wanted = ipaddress.ip_interface(text)
     subnets = [ipaddress.ip_network(subnet, strict=False) for subnet in network.subnets]
     fitting = [subnet for subnet in subnets if wanted.ip in subnet]
@@ -131,7 +136,7 @@ def _address(text: str, network: Network, others: Sequence[ListedContainer]) -> 
     if str(wanted.ip) in network.gateways:
         yield _taken(f"{wanted.ip} is the gateway of the network {network.name}")
     for other in others:
-        if (network.name, str(wanted.ip)) in _places(other):
+        if (network.name, str(wanted.ip)) in _places(other, default):
             yield _taken(f"{wanted.ip} in the network {network.name} is the address of {other.name!r}")
 
 
@@ -139,14 +144,14 @@ def _taken(message: str) -> Blocker:
     return Blocker("address-taken", message, "choose another address", Level.HOST, AlreadyExists)
 
 
-def _places(other: ListedContainer) -> set[tuple[str, str]]:
+def _places(other: ListedContainer, default: str) -> set[tuple[str, str]]:
     """Return the networks and addresses that another machine asked for; containers of others don't tell in a list."""
     if ID not in other.labels:
         return set()
     try:
         nics = json.loads(other.labels.get(SPEC, "")).get("nics", [])
         return {
-            (nic.get("network") or DEFAULT_NETWORK, str(ipaddress.ip_interface(nic["ip"]).ip))
+            (nic.get("network") or default, str(ipaddress.ip_interface(nic["ip"]).ip))
             for nic in nics
             if nic.get("ip")
         }

@@ -44,7 +44,7 @@ def test_a_dead_daemon_and_its_return(
     assert world.a.inspect(machine.id).state is MachineState.RUNNING
     assert [info.id for info in world.a.machines()] == [machine.id]
     seen.clear()
-    # A new daemon finds its machines one by one, beside all else. One that is destroyed meanwhile ends without an event;
+    # A new daemon finds its machines one by one, beside all else. One that is destroyed meanwhile ends without event;
     # what asks the machine's QEMU waits for it.
     world.a.pause(machine.id, Context())
     wait_until(lambda: ("paused", machine.name) in seen, deadline=20, what="an event over the new connection")

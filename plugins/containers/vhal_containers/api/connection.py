@@ -54,6 +54,9 @@ class Connection:
         socket: The engine's socket on this machine.
         connect_s: For how long to try to connect.
         tunnel: What makes ``socket`` lead to another host. It is closed with the connection.
+
+    Attributes:
+        root: What every path begins with: the API that is spoken, and its version.
     """
 
     def __init__(self, socket: Path | str, *, connect_s: float = CONNECT_S, tunnel: Tunnel | None = None) -> None:
@@ -61,6 +64,7 @@ class Connection:
         self._tunnel = tunnel
         self._connect_s = connect_s
         self._closed = False
+        self.root = ROOT
         self._backend = UnixBackend(self._where)
         self._pool = httpcore2.ConnectionPool(
             uds=str(socket),
@@ -235,7 +239,7 @@ class Connection:
                 response = stack.enter_context(
                     self._pool.stream(
                         method,
-                        f"http://engine{ROOT}{path}{'?' if asked else ''}{asked}",
+                        f"http://engine{self.root}{path}{'?' if asked else ''}{asked}",
                         headers=list(headers.items()),
                         content=content if content is None or isinstance(content, bytes) else iter(content),
                         extensions={"timeout": timeouts},

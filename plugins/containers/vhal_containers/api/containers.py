@@ -48,6 +48,14 @@ class Containers:
         """Start it; return False if it runs already."""
         return self._unless_so(path("containers", id, "start"), {})
 
+    def prepare(self, id: str) -> None:
+        """Make it ready to start, which runs nothing of it yet.
+
+        Raises:
+            ApiError: It runs, or is ready already.
+        """
+        self._connection.post(path("containers", id, "init"), timeout_s=self._answer_s)
+
     def stop(self, id: str, timeout_s: int) -> bool:
         """Ask it to end, and end it after ``timeout_s``; return False if it doesn't run."""
         return self._unless_so(path("containers", id, "stop"), {"timeout": timeout_s}, self._answer_s + timeout_s)
@@ -218,13 +226,15 @@ class Containers:
             raise ApiError(200, "the engine didn't measure it", "", "GET", path("containers", id, "stats"))
         return measured[0]
 
-    def check_health(self, id: str) -> Health:
+    def check_health(self, id: str, *, timeout_s: float | None = None) -> Health:
         """Run its health check and return the outcome.
 
         Raises:
             ApiError: It has none, or doesn't run (409).
+            Unreachable: ``timeout_s`` passed.
         """
-        return Health.read(document(self._connection.get(path("containers", id, "healthcheck"))))
+        got = self._connection.get(path("containers", id, "healthcheck"), timeout_s=timeout_s)
+        return Health.read(document(got))
 
     def commit(self, id: str, repository: str, tag: str, *, pause: bool = True, changes: Sequence[str] = ()) -> str:
         """Make an image of its files, and return the image's id. It stands still meanwhile, if ``pause``."""

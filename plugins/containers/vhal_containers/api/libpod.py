@@ -33,7 +33,10 @@ class Libpod:
         images: Its images.
         volumes: Its volumes.
         networks: Its networks.
+        kind: Which engine it is: ``"podman"``, or ``"docker"`` for :class:`~vhal_containers.api.docker.Docker`.
     """
+
+    kind = "podman"
 
     def __init__(self, connection: Connection, *, answer_s: float = ANSWER_S) -> None:
         self.connection = connection

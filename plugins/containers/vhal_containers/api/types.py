@@ -112,6 +112,10 @@ class ListedContainer:
     exit_code: int
     pid: int
     created: datetime | None
+    started_at: int = 0
+    """In seconds of Unix time; 0 if it wasn't, or the engine doesn't say."""
+    infra: bool = False
+    """Whether it only holds a pod's namespaces together."""
 
     @classmethod
     def read(cls, whole: Document) -> Self:
@@ -126,6 +130,8 @@ class ListedContainer:
             exit_code=number(whole, "ExitCode"),
             pid=number(whole, "Pid"),
             created=moment(whole, "Created"),
+            started_at=number(whole, "StartedAt"),
+            infra=flag(whole, "IsInfra"),
         )
 
 
@@ -545,6 +551,8 @@ class Network:
     internal: bool
     labels: Mapping[str, str]
     options: Mapping[str, str]
+    default: bool = False
+    """Whether containers for which no network is named are in it."""
 
     @classmethod
     def read(cls, whole: Document) -> Self:
@@ -560,4 +568,5 @@ class Network:
             internal=flag(whole, "internal"),
             labels=texts(whole, "labels"),
             options=texts(whole, "options"),
+            default=flag(whole, "default") or text(whole, "name") == "podman",
         )

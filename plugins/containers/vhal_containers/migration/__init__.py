@@ -1,0 +1,144 @@
+"""Moving machines between two podman engines: the five steps of :class:`vhal.driver.Migration`.
+
+A machine that runs is frozen with its memory, and brought back over there by CRIU; one that is stopped is made anew
+from its files. podman's engines don't talk to each other: this process carries what moves from one to the other.
+
+What travels with the offer and the ticket is in :mod:`vhal_containers.migration.cargo`, what stands against a migration
+in :mod:`~vhal_containers.migration.preflight`, the sending in :mod:`~vhal_containers.migration.transfer` and
+:mod:`~vhal_containers.migration.cold`, and how an end is recognised and undone in
+:mod:`~vhal_containers.migration.ending`. How traffic is held meanwhile, and how to replace that, is in
+:mod:`~vhal_containers.migration.network`.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from vhal.driver import Answer, Context, MigrationPolicy, Offer, Ticket, Transfer
+from vhal.spec import FrozenDict, MachineInfo, MachineState
+from vhal_containers import criu
+from vhal_containers.migration import cargo, image_transfer, preflight
+from vhal_containers.migration.cargo import Cargo, Place
+from vhal_containers.migration.cold import ColdSending
+from vhal_containers.migration.ending import Ends
+from vhal_containers.migration.transfer import Sending
+
+if TYPE_CHECKING:
+    from vhal_containers.engine import Engine
+    from vhal_containers.inventory import Inventory
+    from vhal_containers.record import Records
+
+_EVENT_S = 2.0
+"""By then the engine has told of what it did."""
+
+
+class ContainersMigration:
+    """Both sides of a migration, for one engine.
+
+    Args:
+        engine: The engine.
+        inventory: Its machines.
+        records: What is remembered of them.
+        arriving: Where containers are noted that come here, so that the events are told right.
+        leaving: The same, for those that go.
+    """
+
+    def __init__(
+        self, engine: Engine, inventory: Inventory, records: Records, arriving: set[str], leaving: set[str]
+    ) -> None:
+        self._engine = engine
+        self._inventory = inventory
+        self._records = records
+        self._arriving = arriving
+        self._leaving = leaving
+        self._ends = Ends(engine, inventory, records)
+
+    def offer(self, id: str, policy: MigrationPolicy) -> Offer:
+        """Return what would move, as it is now.
+
+        Raises:
+            vhal.errors.InvalidState: It neither runs, nor is paused, nor is stopped.
+        """
+        found = self._inventory.find(id)
+        loaded = cargo.load(self._engine, found)
+        if found.info.state is not MachineState.STOPPED and policy.live:
+            against = tuple(
+                (blocker.code, blocker.message, blocker.remedy)
+                for blocker in criu.blockers(self._engine, found.container.runtime or None)
+            )
+            loaded = loaded.model_copy(update={"against": against})
+        return Offer(
+            backend="containers",
+            host_uuid=self._engine.host_id,
+            machine=found.info,
+            state=found.info.state,
+            payload=FrozenDict(loaded.model_dump(mode="json")),
+        )
+
+    def examine(self, offer: Offer, policy: MigrationPolicy) -> Answer:
+        """Return whether this host would take it."""
+        return Answer.of(preflight.blockers(self._engine, offer, policy))
+
+    def prepare(self, offer: Offer, policy: MigrationPolicy, ctx: Context) -> Ticket:
+        """Return how this host is reached, and what it hasn't got yet. podman can't hold a name or an address.
+
+        Raises:
+            vhal.errors.AlreadyExists: The name or the id was taken since the examination.
+        """
+        loaded = Cargo.of(offer)
+        taken = Answer.of(preflight.taken(self._engine, offer.machine, loaded))
+        if not taken:
+            raise taken.error(backend="containers", machine=offer.machine.name)
+        live = cargo.memory_moves(offer, policy)
+        wanted = () if live else (m.name for m in loaded.mounts if m.type == "volume" and not m.shared)
+        place = Place(
+            url=str(self._engine.url),
+            podman_id=loaded.podman_id,
+            name=offer.machine.name,
+            epoch=loaded.epoch + 1,
+            image=loaded.image,
+            image_absent=image_transfer.absent(self._engine.api, loaded.image),
+            absent_volumes=tuple(name for name in wanted if not self._engine.api.volumes.exists(name)),
+            cpus=loaded.cpus,
+            memory=loaded.memory,
+        )
+        self._leaving.discard(loaded.podman_id)
+        self._arriving.add(loaded.podman_id)
+        return Ticket(
+            host_uuid=self._engine.host_id,
+            machine_id=offer.machine.id,
+            state=offer.state,
+            payload=FrozenDict(place.model_dump(mode="json")),
+        )
+
+    def transfer(self, offer: Offer, ticket: Ticket, policy: MigrationPolicy, ctx: Context) -> Transfer:
+        """Send it."""
+        if cargo.memory_moves(offer, policy):
+            return Sending(self._engine, self._inventory, self._records, offer, ticket, policy).run(ctx)
+        return ColdSending(self._engine, self._inventory, offer, ticket, policy).run(ctx)
+
+    def commit(self, ticket: Ticket, ctx: Context) -> MachineInfo:
+        """Take it over, in the state it was offered in."""
+        info = self._ends.commit(ticket)
+        # The engine's events come in another thread. What this container does later is told as what it is.
+        forget = threading.Timer(_EVENT_S, self._arriving.discard, (Place.of(ticket).podman_id,))
+        forget.daemon = True
+        forget.start()
+        return info
+
+    def cancel(self, ticket: Ticket, ctx: Context) -> None:
+        """Leave nothing of it here. Never touches a machine that isn't the ticket's, or that runs."""
+        self._ends.cancel(ticket)
+        self._arriving.discard(Place.of(ticket).podman_id)
+
+    def release(self, offer: Offer, ctx: Context) -> None:
+        """Leave nothing of it here, except what the destination uses."""
+        podman_id = Cargo.of(offer).podman_id
+        self._arriving.discard(podman_id)
+        self._leaving.add(podman_id)
+        self._ends.release(offer)
+
+    def resume(self, offer: Offer, ctx: Context) -> None:
+        """Bring it back to the state it was offered in."""
+        self._ends.resume(offer)
