@@ -151,9 +151,7 @@ def _places(other: ListedContainer, default: str) -> set[tuple[str, str]]:
     try:
         nics = json.loads(other.labels.get(SPEC, "")).get("nics", [])
         return {
-            (nic.get("network") or default, str(ipaddress.ip_interface(nic["ip"]).ip))
-            for nic in nics
-            if nic.get("ip")
+            (nic.get("network") or default, str(ipaddress.ip_interface(nic["ip"]).ip)) for nic in nics if nic.get("ip")
         }
     except (ValueError, TypeError, AttributeError):
         return set()
