@@ -46,8 +46,9 @@ def move(vm: vhal.Machine, to: vhal.Host, policy: vhal.MigrationPolicy | None = 
             if progress.total:
                 bar.update(task, completed=progress.done, total=progress.total)
     result = operation.result()
+    passes = f"{result.iterations} pass{'' if result.iterations == 1 else 'es'}"
     step(
-        f"moved in [bold]{result.total_s:.2f} s[/]: {result.transferred} in {result.iterations} passes, "
+        f"moved in [bold]{result.total_s:.2f} s[/]: {result.transferred} in {passes}, "
         f"[bold green]downtime {result.downtime_s * 1000:.0f} ms[/]"
     )
     return result

@@ -31,6 +31,13 @@ def test_the_mock_demo_moves_a_machine_off_the_hot_host() -> None:
     assert re.search(r"beta .*web \(running\)", story)
 
 
+def test_the_containers_demo_moves_a_server_whose_client_stays_connected() -> None:
+    story = told("containers")
+    gaps = re.findall(r"(\d+) ms", story)
+    assert len(gaps) >= 4, story
+    assert "nothing is left" in story
+
+
 def test_the_libvirt_demo_moves_a_guest_that_goes_on_counting() -> None:
     story = told("libvirt")
     counted = re.search(r"same count, on the other host: (\d+) → (\d+)", story)

@@ -22,7 +22,7 @@ from vhal_containers.migration import cargo, image_transfer, preflight
 from vhal_containers.migration.cargo import Cargo, Place
 from vhal_containers.migration.cold import ColdSending
 from vhal_containers.migration.ending import Ends
-from vhal_containers.migration.transfer import Sending
+from vhal_containers.migration.transfer import Sending, forgetting
 
 if TYPE_CHECKING:
     from vhal_containers.engine import Engine
@@ -63,10 +63,8 @@ class ContainersMigration:
         found = self._inventory.find(id)
         loaded = cargo.load(self._engine, found)
         if found.info.state is not MachineState.STOPPED and policy.live:
-            against = tuple(
-                (blocker.code, blocker.message, blocker.remedy)
-                for blocker in criu.blockers(self._engine, found.container.runtime or None)
-            )
+            blockers = [*criu.blockers(self._engine, found.container.runtime or None), *forgetting(self._engine, found)]
+            against = tuple((blocker.code, blocker.message, blocker.remedy) for blocker in blockers)
             loaded = loaded.model_copy(update={"against": against})
         return Offer(
             backend="containers",

@@ -79,6 +79,14 @@ def _ways(policy: MigrationPolicy) -> Iterator[Blocker]:
         yield _never(
             "route", "podman's engines don't talk to each other: this process carries what moves", "use route 'auto'"
         )
+    if policy.max_downtime_s is not None:
+        yield _never(
+            "max-downtime",
+            "a container stands still while its memory is sent, and nobody can promise for how long",
+            "leave max_downtime_s out; bandwidth and memory decide",
+        )
+    if policy.parallel > 1:
+        yield _never("parallel", "podman gives and takes a checkpoint in one stream", "leave parallel out")
     if policy.post_copy:
         yield _never("post-copy", "podman can't fetch a container's memory on demand", "leave post_copy out")
 

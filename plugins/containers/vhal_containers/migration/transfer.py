@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
-from vhal.driver import Context, MigrationPolicy, Offer, Progress, Ticket, Transfer
+from vhal.driver import Answer, Blocker, Context, MigrationPolicy, Offer, Progress, Ticket, Transfer
 from vhal.errors import HostUnreachable, MigrationFailed, MigrationInDoubt, VhalError
 from vhal.spec import Bytes, MachineState
+from vhal_containers import changes
 from vhal_containers.address import Address
 from vhal_containers.api import ApiError, Failure, Libpod, Unreachable
 from vhal_containers.api.feed import Feed
@@ -77,7 +78,7 @@ class Sending:
                 ready = time.monotonic()
                 ctx.report(Progress("transfer", pace.done, message="freeze"))
                 try:
-                    self._send(lines, pace)
+                    self._send(found, lines, pace)
                 except Unreachable:
                     # Whoever decides what follows must look at both engines: one that is started again is worth a wait.
                     self._wait_for_engines(lines)
@@ -100,13 +101,17 @@ class Sending:
         if started is not None:
             self._records.update(found.info.id, saved_at=started.timestamp())
 
-    def _send(self, lines: Lines, pace: Pace) -> None:
+    def _send(self, found: Found, lines: Lines, pace: Pace) -> None:
         cargo, place = self._cargo, self._place
         expected = Expected(id=cargo.podman_id, name=place.name, image=cargo.image, labels={EPOCH: str(place.epoch)})
         if self._offer.state is MachineState.PAUSED:
             # What is paused the engine doesn't freeze.
             self._engine.api.containers.unpause(cargo.podman_id)
         with self._frozen(lines) as archive:
+            # What it changed since it was offered: now there is no more to come.
+            lost = Answer.of(forgetting(self._engine, found))
+            if not lost:
+                raise lost.error(backend="containers", machine=place.name)
             pieces = pace.through(filtered(archive, CheckpointFilter(expected)), "memory")
             try:
                 lines.destination.checkpoints.restore(
@@ -162,6 +167,19 @@ class Sending:
         with contextlib.suppress(MigrationInDoubt):  # said by who cancels
             orphans.end(where, self._cargo.runtime, place.podman_id)
         return False
+
+
+def forgetting(engine: Engine, found: Found) -> Iterator[Blocker]:
+    """Yield what a machine would lose of its files if it moved with its memory."""
+    if engine.kind != "podman" or not found.container.image:
+        return
+    lost = changes.forgotten(engine.api, found.podman_id)
+    if lost:
+        yield Blocker(
+            "files-forgotten",
+            f"podman would forget what {found.info.name!r} changed of its image's files: {changes.shown(lost)}",
+            "move it with live=False, keep such files in a shared volume, or have them made when it starts",
+        )
 
 
 def as_offered(inventory: Inventory, offer: Offer) -> Found:

@@ -1,0 +1,484 @@
+"""Moves that go wrong, at every point: nothing runs twice, no memory is lost, and nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from vhal_containers.api import Unreachable
+from vhal_containers.api.checkpoints import Checkpoints
+from vhal_containers.api.connection import Connection
+from vhal_containers.migration import image_transfer
+from vhal_containers.migration.lines import Lines
+
+from tests.testbed import wait_until
+from vhal.driver import Context, MigrationPolicy, Progress
+from vhal.errors import (
+    HostUnreachable,
+    MigrationFailed,
+    MigrationInDoubt,
+    MigrationRefused,
+    NotFound,
+    OperationAborted,
+    OperationTimeout,
+    VhalError,
+)
+from vhal.machine import Machine
+from vhal.operation import begin
+from vhal.spec import MachineState
+
+from .moving import LAN, Asker, Side, World, new_address, world_on
+
+if TYPE_CHECKING:
+    # The fixture's class is in the conftest.py above, which pytest loads but nobody can import.
+    Engines = Any
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def world(engines: Engines) -> Iterator[World]:
+    with world_on(engines) as world:
+        try:
+            yield world
+        finally:
+            for node in engines.lab.engines:
+                with contextlib.suppress(Exception):
+                    node.signal_service(signal.SIGCONT)
+                with contextlib.suppress(Exception):
+                    node.start_service()
+
+
+def state(side: Side, machine: Machine) -> MachineState | None:
+    try:
+        return side.driver.inspect(machine.id).state
+    except NotFound:
+        return None
+
+
+def counters(side: Side) -> int:
+    """Return how many counters run on a host, whatever its engine knows of them."""
+    said = side.node.run(["ps", "-e", "-o", "args="]).stdout.splitlines()
+    return sum(line.startswith("/bin/counter") for line in said)
+
+
+def assert_at_home(world: World, machine: Machine, asker: Asker, nonce: str) -> None:
+    """It runs where it was, with its memory and its connection, and the other side has nothing."""
+    assert machine.host is world.a.host
+    assert machine.state() is MachineState.RUNNING
+    assert asker.ask()[1] == nonce
+    assert (counters(world.a), counters(world.b)) == (1, 0)
+    world.b.assert_nothing_is_left()
+    assert world.a.rules() == ""
+
+
+def put_right(world: World, machine: Machine) -> Side:
+    """Bring a machine in doubt to one of the two good ends, as a person would, and return where it runs."""
+    if state(world.b, machine) is MachineState.RUNNING:
+        assert state(world.a, machine) is not MachineState.RUNNING
+        with contextlib.suppress(NotFound):
+            world.a.host.machine(machine.id).delete(keep_disks=True)
+        return world.b
+    if state(world.a, machine) is MachineState.SAVED:
+        world.a.host.machine(machine.id).restore()
+    assert state(world.a, machine) is MachineState.RUNNING
+    return world.a
+
+
+class TestEveryCall:
+    """The engines' API fails once, at each call of a move in turn, before it or after it took effect."""
+
+    def calls(self, world: World, machine: Machine) -> list[str]:
+        with injected(-1, late=False) as made:
+            machine.migrate(world.b.host)
+            machine.migrate(world.a.host)
+        return made[: len(made) // 2]
+
+    @pytest.mark.timeout(600)
+    @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+    def test_nothing_runs_twice_and_nothing_is_lost(self, world: World, late: bool) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip)
+        ended: dict[str, int] = {}
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            made = self.calls(world, machine)
+            for number, what in enumerate(made):
+                if late and what.startswith("GET"):
+                    continue
+                with injected(number, late=late):
+                    try:
+                        machine.migrate(world.b.host)
+                        outcome = "moved"
+                    except MigrationInDoubt:
+                        outcome = "in doubt"
+                    except (MigrationFailed, MigrationRefused, VhalError):
+                        outcome = "stayed"
+                assert counters(world.a) + counters(world.b) <= 1, (number, what, outcome)
+                where = put_right(world, machine)
+                assert counters(world.a) + counters(world.b) == 1, (number, what, outcome)
+                assert asker.ask()[1] == nonce, (number, what, outcome)
+                assert (world.a.rules(), world.b.rules()) == ("", ""), (number, what)
+                if where is world.a:
+                    assert (world.b.names(), world.b.volumes()) == ([], set()), (number, what, outcome)
+                ended[outcome] = ended.get(outcome, 0) + 1
+                machine = where.host.machine("mover")
+                if where is world.b:
+                    # A source that couldn't be tidied may keep the record; without the machine it counts for nothing.
+                    left = {name for name in world.a.volumes() if not name.startswith("vhal-record-")}
+                    assert (world.a.names(), left) == ([], set()), (number, what, outcome)
+                    machine.migrate(world.a.host)
+        assert ended.keys() >= {"stayed"}
+        assert ended.get("in doubt", 0) <= len(made) // 2
+
+
+@contextlib.contextmanager
+def injected(number: int, *, late: bool) -> Iterator[list[str]]:
+    """Have the call of that number fail, counted over all connections; give what is called."""
+    original = Connection.stream
+    made: list[str] = []
+
+    @contextlib.contextmanager
+    def stream(self: Connection, method: str, path: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        made.append(f"{method} {path}")
+        mine = len(made) - 1 == number
+        if mine and not late:
+            raise Unreachable("cut before", sent=True)
+        with original(self, method, path, *args, **kwargs) as answer:
+            if mine:
+                answer.discard()
+                raise Unreachable("cut after", sent=True)
+            yield answer
+
+    Connection.stream = stream  # type: ignore[method-assign]
+    try:
+        yield made
+    finally:
+        Connection.stream = original  # type: ignore[method-assign]
+
+
+def soon(seconds: float, action: Callable[[], object]) -> threading.Thread:
+    """Do something from another thread, some time from now."""
+    thread = threading.Timer(seconds, action)
+    thread.start()
+    return thread
+
+
+@contextlib.contextmanager
+def at_freeze(action: Callable[[], object]) -> Iterator[None]:
+    original = Checkpoints.export
+
+    def export(self: Checkpoints, *args: Any, **kwargs: Any) -> Any:
+        action()
+        return original(self, *args, **kwargs)
+
+    Checkpoints.export = export  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Checkpoints.export = original  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def when_sent(action: Callable[[], object]) -> Iterator[None]:
+    original = Lines.sent
+
+    def sent(self: Lines) -> None:
+        original(self)
+        action()
+
+    Lines.sent = sent  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Lines.sent = original  # type: ignore[method-assign]
+
+
+class TestEngineKilled:
+    @pytest.mark.parametrize("after_s", [0.0, 0.08, 0.16, 0.24, 0.32])
+    @pytest.mark.parametrize("victim", ["source", "destination"])
+    def test_it_runs_once_and_keeps_its_memory(self, world: World, victim: str, after_s: float) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip, mib=8)
+        side = world.a if victim == "source" else world.b
+        hook = at_freeze if victim == "source" else when_sent
+        threads: list[threading.Thread] = []
+
+        def again() -> None:
+            side.node.signal_service(signal.SIGKILL)
+            side.node.start_service()
+
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with (
+                hook(lambda: threads.append(soon(after_s, again))),
+                contextlib.suppress(MigrationFailed, MigrationInDoubt),
+            ):
+                machine.migrate(world.b.host)
+            for thread in threads:
+                thread.join(60)
+            wait_until(lambda: counters(world.a) + counters(world.b) <= 1, deadline=30, what="at most one")
+            where = put_right(world, machine)
+            assert counters(world.a) + counters(world.b) == 1
+            assert counters(where) == 1
+            assert asker.ask()[1] == nonce
+            assert (world.a.rules(), world.b.rules()) == ("", "")
+            (world.b if where is world.a else world.a).assert_nothing_is_left()
+            other = world.b if where is world.a else world.a
+            where.host.machine("mover").migrate(other.host)
+            assert asker.ask()[1] == nonce
+
+    @pytest.mark.parametrize("victim", ["source", "destination"])
+    def test_one_that_hangs_ends_at_the_deadline(self, world: World, victim: str) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip)
+        side = world.a if victim == "source" else world.b
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            offer, ticket = world.begun(machine)
+            with (
+                at_freeze(lambda: side.node.signal_service(signal.SIGSTOP)),
+                pytest.raises((OperationTimeout, HostUnreachable)),
+            ):
+                world.a.migration.transfer(offer, ticket, MigrationPolicy(), Context(3))
+            assert world.b.rules() == ""
+            side.node.signal_service(signal.SIGCONT)
+            if victim == "destination":
+                # It had all of it, and carries on: who looked meanwhile was told nothing, and touched nothing.
+                wait_until(lambda: state(world.b, machine) is MachineState.RUNNING, deadline=60, what="its arrival")
+                assert state(world.a, machine) is MachineState.SAVED
+                world.b.migration.commit(ticket, Context(60))
+                world.a.migration.release(offer, Context(60))
+                assert asker.ask()[1] == nonce
+                return
+            wait_until(lambda: state(world.a, machine) is not None, deadline=30, what="an answer")
+            world.b.migration.cancel(ticket, Context(60))
+            world.a.migration.resume(offer, Context(60))
+            assert_at_home(world, machine, asker, nonce)
+
+
+class TestCut:
+    def test_a_lost_answer_of_an_engine_that_goes_on_is_no_failure(self, world: World) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip)
+        lines: list[Lines] = []
+        original = Lines.sent
+
+        def sent(self: Lines) -> None:
+            original(self)
+            lines.append(self)
+            soon(0.05, self.destination.connection.close)
+
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Lines, "sent", sent)
+                machine.migrate(world.b.host)
+            assert lines
+            assert asker.ask()[1] == nonce
+            assert machine.host is world.b.host
+            world.a.assert_nothing_is_left()
+
+    @pytest.mark.parametrize("most", [0, 1000, 100_000, 4_000_000])
+    def test_a_stream_that_breaks_off(self, world: World, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip, mib=8)
+        original = Checkpoints.restore
+
+        def restore(self: Checkpoints, archive: Any, **kwargs: Any) -> str:
+            def pieces() -> Iterator[bytes]:
+                sent = 0
+                for piece in archive:
+                    yield piece[: most - sent]
+                    sent += len(piece)
+                    if sent >= most:
+                        self._connection.close()
+                        return
+
+            return original(self, pieces(), **kwargs)
+
+        monkeypatch.setattr(Checkpoints, "restore", restore)
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with pytest.raises(MigrationFailed):
+                machine.migrate(world.b.host)
+            assert_at_home(world, machine, asker, nonce)
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda data: data[: len(data) // 2],
+            lambda data: data.replace(b'"mover"', b'"mauve"', 2),
+            lambda data: b"<html>" * 1000,
+            lambda data: b"",
+        ],
+        ids=["truncated", "foreign", "rubbish", "empty"],
+    )
+    def test_an_archive_that_is_not_what_it_should_be(
+        self, world: World, damage: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip)
+        original = Checkpoints.export
+
+        @contextlib.contextmanager
+        def export(self: Checkpoints, *args: Any, **kwargs: Any) -> Iterator[Any]:
+            with original(self, *args, **kwargs) as archive:
+                yield iter([damage(b"".join(archive))])
+
+        monkeypatch.setattr(Checkpoints, "export", export)
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with pytest.raises(MigrationFailed, match="checkpoint of 'mover' can't be used"):
+                machine.migrate(world.b.host)
+            assert_at_home(world, machine, asker, nonce)
+
+
+class TestDestinationChangesItsMind:
+    @pytest.mark.parametrize("what", ["name", "network", "image", "address"])
+    def test_between_the_examination_and_the_arrival(self, world: World, what: str) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip)
+
+        def change() -> None:
+            if what == "name":
+                world.b.api.containers.create({"name": "mover", "image": world.image, "netns": {"nsmode": "none"}})
+            elif what == "network":
+                world.b.api.networks.remove(LAN)
+            elif what == "image":
+                world.b.api.images.remove(world.image)
+            else:
+                world.b.host.create(world.spec("thief", ip)).start()
+
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with at_freeze(change), pytest.raises(MigrationFailed):
+                machine.migrate(world.b.host)
+            for side in (world.b,):
+                for container in side.api.containers.list():
+                    assert container.labels.get("io.vhal.id") != machine.id
+                    side.api.containers.delete(container.id, force=True)
+            world.lab.run(["ip", "neigh", "flush", "to", ip])
+            assert_at_home(world, machine, asker, nonce)
+
+    def test_its_disk_is_full(self, world: World) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip, mib=32)
+        # Where the engine keeps what comes before it unpacks it.
+        world.b.node.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", "/var/tmp"])
+        try:
+            world.b.node.signal_service(signal.SIGKILL)
+            world.b.node.start_service()
+            with world.counting(ip) as asker:
+                _, nonce = asker.ask()
+                with pytest.raises(MigrationFailed, match="space"):
+                    machine.migrate(world.b.host)
+                world.b.node.run(["umount", "-l", "/var/tmp"])
+                assert_at_home(world, machine, asker, nonce)
+        finally:
+            world.b.node.run(["umount", "-l", "/var/tmp"], check=False)
+            world.b.node.signal_service(signal.SIGKILL)
+            world.b.node.start_service()
+
+
+class TestEnded:
+    @pytest.mark.parametrize("phase", ["image", "freeze", "memory"])
+    def test_by_an_abort(self, world: World, phase: str) -> None:
+        world.b.api.images.remove(world.image)
+        ip = new_address()
+        machine = world.running(ip=ip, mib=16)
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            operation = begin(machine.migrate, world.b.host, MigrationPolicy(bandwidth="4MiB"))
+            for progress in operation.updates():
+                if progress.message == phase:
+                    operation.abort()
+            with pytest.raises(OperationAborted):
+                operation.result()
+            assert_at_home(world, machine, asker, nonce)
+
+    def test_by_the_deadline(self, world: World) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip, mib=32)
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with pytest.raises(OperationTimeout):
+                machine.migrate(world.b.host, MigrationPolicy(bandwidth="4MiB"), timeout_s=3)
+            assert_at_home(world, machine, asker, nonce)
+
+    def test_by_an_exception_of_whoever_watches(self, world: World) -> None:
+        machine = world.running()
+        offer, ticket = world.begun(machine)
+
+        def watch(progress: Progress) -> None:
+            if progress.message == "memory":
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            world.a.migration.transfer(offer, ticket, MigrationPolicy(), Context(60, on_progress=watch))
+        world.b.migration.cancel(ticket, Context())
+        world.a.migration.resume(offer, Context())
+        assert machine.state() is MachineState.RUNNING
+        world.b.assert_nothing_is_left()
+
+    def test_by_itself_while_its_image_goes_over(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        machine = world.running()
+        ship = image_transfer.ship
+
+        def shipped(*args: Any) -> None:
+            ship(*args)
+            world.a.node.run(["podman", "kill", "mover"])
+            wait_until(lambda: machine.state() is not MachineState.RUNNING, deadline=20, what="its end")
+
+        monkeypatch.setattr(image_transfer, "ship", shipped)
+        with pytest.raises(MigrationFailed):
+            machine.migrate(world.b.host)
+        world.b.assert_nothing_is_left()
+        machine = world.a.host.machine("mover")
+        assert machine.state() in (MachineState.STOPPED, MachineState.SAVED)
+
+
+MOVER = """
+import sys, vhal
+with vhal.connect(sys.argv[1]) as a, vhal.connect(sys.argv[2]) as b:
+    operation = vhal.begin(a.machine("mover").migrate, b, vhal.MigrationPolicy(bandwidth="4MiB"))
+    for progress in operation.updates():
+        print(progress.phase, progress.message, flush=True)
+"""
+
+
+@pytest.mark.parametrize("phase", ["transfer freeze", "transfer memory"])
+def test_a_process_that_is_killed_while_it_moves_a_machine(world: World, phase: str) -> None:
+    """The machine is frozen on the source; nothing of it is at the destination, and the hold lapses."""
+    ip = new_address()
+    machine = world.running(ip=ip, mib=32)
+    with world.counting(ip) as asker:
+        _, nonce = asker.ask()
+        command = [sys.executable, "-c", MOVER, world.a.node.url, world.b.node.url]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as mover:
+            assert mover.stdout is not None
+            for line in mover.stdout:
+                if line.strip() == phase:
+                    mover.send_signal(signal.SIGKILL)
+                    break
+        ends = {MachineState.SAVED} if phase.endswith("memory") else {MachineState.SAVED, MachineState.RUNNING}
+        wait_until(lambda: state(world.a, machine) in ends, deadline=60, what="the frozen machine")
+        assert state(world.b, machine) is None
+        assert counters(world.b) == 0
+        if state(world.a, machine) is MachineState.SAVED:
+            machine.restore()
+        assert asker.ask()[1] == nonce
+        wait_until(lambda: f"{ip} " not in world.b.rules(), deadline=60, what="the end of the hold")
+        machine.migrate(world.b.host)
+        assert asker.ask()[1] == nonce
+        world.a.assert_nothing_is_left()
+        assert world.b.rules() == ""
