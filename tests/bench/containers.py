@@ -150,8 +150,12 @@ def _provide(lab: Lab) -> None:
 @contextmanager
 def _held(engine: Engine) -> Iterator[None]:
     # Without it the connection of the bare sequence breaks after a few moves.
-    table = 'table netdev bare { chain in { type filter hook ingress device "eth0" priority -500; '
-    engine.run(["nft", "--file", "-"], input=f"{table} ip daddr {ADDRESS} drop; }} }}\n")
+    rules = (
+        "table netdev bare {\n"
+        'chain arriving { type filter hook ingress device "eth0" priority -500;\n'
+        f"ip daddr {ADDRESS} drop\n}}\n}}\n"
+    )
+    engine.run(["nft", "--file", "-"], input=rules)
     try:
         yield
     finally:

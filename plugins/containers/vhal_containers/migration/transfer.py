@@ -37,6 +37,7 @@ log = logging.getLogger("vhal.containers.migration")
 SETTLES_S = 5.0
 """How long after its reply was lost an engine may take to show what became of the request."""
 _LOOK_S = 0.05
+_PIECE = 1 << 18
 
 
 class Sending:
@@ -107,9 +108,10 @@ class Sending:
         if self._offer.state is MachineState.PAUSED:
             # What is paused the engine doesn't freeze.
             self._engine.api.containers.unpause(cargo.podman_id)
+        layers = changes.Layers.of(self._engine, cargo.podman_id)
         with self._frozen(lines) as archive:
             # What it changed since it was offered: now there is no more to come.
-            lost = Answer.of(forgetting(self._engine, found))
+            lost = Answer.of(forgetting(self._engine, found, layers))
             if not lost:
                 raise lost.error(backend="containers", machine=place.name)
             pieces = pace.through(filtered(archive, CheckpointFilter(expected)), "memory")
@@ -169,11 +171,20 @@ class Sending:
         return False
 
 
-def forgetting(engine: Engine, found: Found) -> Iterator[Blocker]:
-    """Yield what a machine would lose of its files if it moved with its memory."""
+def forgetting(engine: Engine, found: Found, layers: changes.Layers | None = None) -> Iterator[Blocker]:
+    """Yield what a machine would lose of its files if it moved with its memory.
+
+    Args:
+        engine: The source's.
+        found: The machine.
+        layers: Where its files are, if the engine needn't be asked.
+    """
     if engine.kind != "podman" or not found.container.image:
         return
-    lost = changes.forgotten(engine.api, found.podman_id)
+    try:
+        lost = layers.forgotten() if layers is not None else changes.forgotten(engine.api, found.podman_id)
+    except OSError:
+        lost = changes.forgotten(engine.api, found.podman_id)
     if lost:
         yield Blocker(
             "files-forgotten",
@@ -244,7 +255,17 @@ def _held(engine: Libpod, where: Address, places: list[tuple[str, str]], *, requ
 
 
 def _told(pieces: Iterable[bytes], lines: Lines) -> Iterator[bytes]:
-    yield from pieces
+    # podman sends small pieces, and each that is sent on costs as much as a large one.
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
     lines.sent()
 
 
