@@ -14,6 +14,7 @@ from typing import Any
 
 from .control import ask, ask_fd
 from .errors import DeadlineError, LabError
+from .wait import wait_until
 
 __all__ = ["TAIL_LINES", "Node", "enter", "inside", "pid_of", "tail"]
 
@@ -140,6 +141,15 @@ class Node(ABC):
             readable, _, _ = select.select([pidfd], [], [], _GONE_S)
             if not readable:
                 raise DeadlineError(f"the end of a killed process: not within {_GONE_S:g} s")
+        if number is signal.SIGSTOP:
+            # Each of its threads stops when it is next about to run; until then it may answer.
+            pid = pid_of(pidfd)
+            wait_until(lambda: _stopped(pid), deadline=_GONE_S, what="a stopped process")
+
+
+def _stopped(pid: int) -> bool:
+    states = [path.read_text().rpartition(") ")[2][0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(state in "TtZX" for state in states)
 
 
 def inside(pid: int, command: list[str], *spaces: str) -> list[str]:

@@ -147,7 +147,11 @@ class Sending:
         Raises:
             vhal.errors.MigrationInDoubt: It did.
         """
-        if self._dom.state() != _BROKEN_OFF:
+        try:
+            broken = self._dom.state() == _BROKEN_OFF
+        except libvirt.libvirtError:
+            return  # it has just left for good, or the line is down; the call itself will say
+        if not broken:
             self._broken_since = None
         elif self._broken_since is None:
             self._broken_since = time.monotonic()
