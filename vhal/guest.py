@@ -6,6 +6,7 @@ where its engine can.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from vhal.driver.capability import EXEC, FILES
@@ -23,26 +24,27 @@ if TYPE_CHECKING:
     from vhal.spec.machine import MachineInfo
 
 
-class Guest:
+class Guest(ABC):
     """The inside of one machine."""
 
     @property
+    @abstractmethod
     def _guard(self) -> Guard:
-        raise NotImplementedError
+        """Its host's driver, guarded."""
 
     @property
+    @abstractmethod
     def id(self) -> str:
         """The engine's id, kept for life and through migration."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Its name, unique on its host."""
-        raise NotImplementedError
 
+    @abstractmethod
     def info(self) -> MachineInfo:
         """Return what it is now."""
-        raise NotImplementedError
 
     def exec(
         self,

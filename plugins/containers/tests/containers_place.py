@@ -6,7 +6,6 @@ here gives it a name of its own.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vhal_containers.driver import ContainersDriver
 
-from tests.testbed import Engine
+from tests.testbed import Engine, wait_until
 from vhal.driver import Context, HostUrl
 from vhal.host import Host, connect
 from vhal.spec import BootImage, MachineKind, MachineSpec, Process
@@ -31,10 +30,7 @@ DEAF = ("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
 
 def settle(condition: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
     """Wait until something has come about."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
+    wait_until(condition, deadline=within_s, what=what)
 
 
 @dataclass(frozen=True)
