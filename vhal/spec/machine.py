@@ -103,15 +103,12 @@ class MachineSpec(Model):
         macs = [nic.mac for nic in self.nics if nic.mac is not None]
         if len(macs) != len(set(macs)):
             raise PydanticCustomError("nics", "two cards have one address")
-        targets = [mount.target for mount in self.mounts]
-        if len(targets) != len(set(targets)):
+        if len({mount.target for mount in self.mounts}) != len(self.mounts):
             raise PydanticCustomError("mounts", "two mounts have one target")
         if self.kind is MachineKind.VM:
-            for field, given in (("process", self.process), ("mounts", self.mounts)):
-                if given:
-                    raise PydanticCustomError(
-                        field, "only a container has {field}; kind = 'container'?", {"field": field}
-                    )
+            field = "process" if self.process else "mounts" if self.mounts else None
+            if field is not None:
+                raise PydanticCustomError(field, "only a container has {field}; kind = 'container'?", {"field": field})
             if isinstance(self.boot, (BootArchive, BootRootfs)):
                 raise PydanticCustomError("boot", "only a container boots an archive or a root file system")
         return self

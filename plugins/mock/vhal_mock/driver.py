@@ -262,16 +262,20 @@ class MockDriver(Driver):
     def _info(self, machine: SimMachine) -> MachineInfo:
         if machine.info is None:
             from vhal.spec.machine import MachineInfo
-            from vhal.spec.units import Bytes
 
             spec = machine.spec
+            memory = spec.memory.size
+            if machine.memory != memory:
+                from vhal.spec.units import Bytes
+
+                memory = Bytes(machine.memory)
             machine.info = MachineInfo.trusted(
                 id=machine.id,
                 name=spec.name,
                 kind=spec.kind,
                 state=machine.state,
                 cpus=machine.cpus,
-                memory=Bytes(machine.memory),
+                memory=memory,
                 labels=spec.labels,
                 managed=True,
                 epoch=machine.epoch,
