@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from vhal.driver.context import Context, Progress
     from vhal.driver.driver import Driver, StopMode
     from vhal.driver.event import Event, EventKind
+    from vhal.driver.fault import Fault, FaultKind, FaultPlan
     from vhal.driver.migration import MigrationPolicy, MigrationResult, Offer, Ticket, Transfer
     from vhal.driver.url import HostUrl, Transport
     from vhal.driver.version import SPI
@@ -90,6 +91,7 @@ _HOMES = {
     "context": ["Context", "Progress"],
     "driver": ["Driver", "StopMode"],
     "event": ["Event", "EventKind"],
+    "fault": ["Fault", "FaultKind", "FaultPlan"],
     "migration": ["MigrationPolicy", "MigrationResult", "Offer", "Ticket", "Transfer"],
     "url": ["HostUrl", "Transport"],
     "version": ["SPI"],
@@ -125,6 +127,9 @@ __all__ = [
     "EventKind",
     "Events",
     "Exec",
+    "Fault",
+    "FaultKind",
+    "FaultPlan",
     "Files",
     "Finding",
     "HostUrl",

@@ -1,0 +1,235 @@
+"""What goes wrong, and where: faults at named points inside operations.
+
+A *point* is a place in an operation that has a name, as ``create.begin`` or ``migration.transfer.round=3``. Whoever has
+points (a simulator, :mod:`vhal.layers.chaos`) asks its :class:`FaultPlan` at each of them what strikes there. Here are
+the nouns and the decision only; what a kind of fault does is up to who asked.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from vhal.errors import InvalidSpec
+from vhal.spec.model import Model
+from vhal.spec.units import Name
+
+
+class FaultKind(StrEnum):
+    """What can go wrong."""
+
+    ERROR = "error"
+    """The engine fails there, and says so."""
+    LOST_REPLY = "lost-reply"
+    """It is done, but the caller hears that the host can't be reached."""
+    HANG = "hang"
+    """The engine's daemon stops answering: this call waits until its deadline. Machines go on."""
+    ABORT = "abort"
+    """Somebody aborts the operation there."""
+    DELAY = "delay"
+    """It takes ``seconds`` longer."""
+    MACHINE_CRASH = "machine-crash"
+    """The machine that the operation is about crashes."""
+    HOST_CRASH = "host-crash"
+    """The host loses its power: all that runs there is gone, until it is up again."""
+    PARTITION = "partition"
+    """The host can't be reached, neither by callers nor by other hosts. Its machines go on."""
+    SLOW_LINK = "slow-link"
+    """The host's links carry only ``factor`` of what they did."""
+    DISK_FULL = "disk-full"
+    """The host's disk takes nothing more."""
+
+
+LAYERED = frozenset({FaultKind.ERROR, FaultKind.LOST_REPLY, FaultKind.HANG, FaultKind.ABORT, FaultKind.DELAY})
+"""The kinds that can be done around any driver. The others need a host that can be harmed: a simulated one."""
+
+
+class Fault(Model):
+    """One thing that goes wrong at a point.
+
+    Without a ``probability`` it strikes each time from the visit after the first ``skip`` on, ``times`` times.
+    """
+
+    at: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-z0-9_.=*?-]+$")]
+    """The point. ``*`` and ``?`` stand for any characters or one; ``migration.transfer.round`` for each round."""
+    kind: FaultKind = FaultKind.ERROR
+    host: Name | None = None
+    """Only on that host."""
+    machine: Name | None = None
+    """Only for that machine."""
+    skip: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Visits of the point that it lets pass first."""
+    times: Annotated[int, Field(ge=1, le=1_000_000)] | None = 1
+    """How often it strikes at most; None for no limit."""
+    probability: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Chance to strike at a visit, by the plan's seed."""
+    seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    """How long it lasts; None for as long as the world, or for a delay, a second."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """What a slow link still carries, of what it did."""
+    message: Annotated[str, Field(max_length=256)] = "an injected fault"
+    """What the engine says."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            at: str,
+            kind: FaultKind | str = ...,
+            host: str | None = ...,
+            machine: str | None = ...,
+            skip: int = ...,
+            times: int | None = ...,
+            probability: float | None = ...,
+            seconds: float | None = ...,
+            factor: float = ...,
+            message: str = ...,
+        ) -> None: ...
+
+    def matches(self, point: str, host: str, machine: str) -> bool:
+        """Return whether a visit is one that this fault is about."""
+        return (
+            self.host in (None, host)
+            and self.machine in (None, machine)
+            and (fnmatchcase(point, self.at) or point.partition("=")[0] == self.at)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """An operation was at a point."""
+
+    point: str
+    host: str
+    machine: str
+    number: int
+    """Which visit of that point on that host for that machine it was, from 0."""
+
+
+class _Armed:
+    """A fault and what it still has to do."""
+
+    __slots__ = ("chance", "fault", "left", "skip")
+
+    def __init__(self, fault: Fault, seed: str) -> None:
+        self.fault = fault
+        self.skip = fault.skip
+        self.left = fault.times
+        # Each fault has a stream of its own: adding one doesn't move the others. ``random()`` of a generator that is
+        # seeded with a string gives the same numbers on every version of Python.
+        self.chance = random.Random(seed)  # noqa: S311 - reproducible on purpose
+
+    def strikes(self) -> bool:
+        fault = self.fault
+        if self.left == 0:
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        if fault.probability is not None and self.chance.random() >= fault.probability:
+            return False
+        if self.left is not None:
+            self.left -= 1
+        return True
+
+
+class FaultPlan:
+    """Decides what strikes at which visit. The same seed and the same visits give the same strikes.
+
+    Concurrency: safe from any thread.
+
+    Args:
+        faults: What shall go wrong.
+        seed: Of those with a probability.
+    """
+
+    def __init__(self, faults: Iterable[Fault] = (), seed: int = 0) -> None:
+        self.seed = seed
+        self.visits: list[Visit] | None = None
+        """Every visit, if :meth:`watch` was called."""
+        self._armed: list[_Armed] = []
+        self._added = 0
+        self._counts: dict[tuple[str, str, str], int] = {}
+        self._lock = threading.Lock()
+        for fault in faults:
+            self.add(fault)
+
+    def __bool__(self) -> bool:
+        """Whether visits matter to it. Who has points asks this first, since most worlds have no faults."""
+        return bool(self._armed) or self.visits is not None
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Those that may still strike."""
+        return [armed.fault for armed in self._armed if armed.left != 0]
+
+    def add(self, fault: Fault) -> None:
+        """Let ``fault`` strike from now on, too."""
+        with self._lock:
+            self._armed.append(_Armed(fault, f"{self.seed}:{self._added}"))
+            self._added += 1
+
+    def clear(self) -> None:
+        """Let nothing strike any more."""
+        with self._lock:
+            self._armed.clear()
+
+    def watch(self) -> None:
+        """Keep every visit from now on in :attr:`visits`."""
+        with self._lock:
+            self.visits = []
+            self._counts.clear()
+
+    def strike(self, point: str, host: str = "", machine: str = "") -> Fault | None:
+        """Return what strikes at this visit: the first of the faults that does; or None."""
+        with self._lock:
+            if self.visits is not None:
+                key = (point, host, machine)
+                number = self._counts.get(key, 0)
+                self._counts[key] = number + 1
+                self.visits.append(Visit(point, host, machine, number))
+            for armed in self._armed:
+                if armed.fault.matches(point, host, machine) and armed.strikes():
+                    return armed.fault
+        return None
+
+
+def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str = "faults") -> None:
+    """Return if each fault is about a point that there is.
+
+    Args:
+        faults: Those to look at.
+        points: Name → what is true there. A name that ends in ``=N`` is a numbered one.
+        where: What to call the list in the error.
+
+    Raises:
+        vhal.errors.InvalidSpec: One isn't; the hint has the nearest name.
+    """
+    for place, fault in enumerate(faults):
+        wanted = fault.at.partition("=")[0]
+        names = [name.removesuffix("=N") for name in points]
+        if not any(fnmatchcase(name, wanted) for name in names):
+            near = get_close_matches(fault.at, names, 1, 0.3)
+            path = f"{where}[{place}].at"
+            raise InvalidSpec(
+                f"{path}: there is no fault point {fault.at!r}",
+                problems=[(path, f"there is no fault point {fault.at!r}")],
+                hint=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}",
+            )
+        numbered = f"{wanted}=N" in points
+        if "=" in fault.at and not numbered and "*" not in wanted:
+            path = f"{where}[{place}].at"
+            raise InvalidSpec(
+                f"{path}: the point {wanted!r} has no number",
+                problems=[(path, "it has no number")],
+                hint=f"write {wanted!r}; 'skip' lets the first visits pass",
+            )
