@@ -13,7 +13,7 @@ from vhal.driver.url import HostUrl
 from vhal.errors import HostUnreachable, InvalidSpec, InvalidState, NotFound, PluginError, VhalError
 from vhal.layers.guard import Guard
 from vhal.machine import Machine
-from vhal.operation import calling
+from vhal.operation import call_context
 from vhal.registry import registry
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class Host:
             )
         if spec.options:
             registry.check_options(spec.options, guard.backend)
-        with calling(timeout_s) as ctx:
-            return Machine(self, guard.create(spec, ctx))
+        ctx = call_context(timeout_s)
+        return Machine(self, guard.create(spec, ctx))
 
     def can(self, capability: Capability[Any], subject: MachineInfo | MachineSpec | None = None) -> Answer:
         """Return whether something can be done here, or to a machine; with ``CREATE``, whether a spec can be made."""
