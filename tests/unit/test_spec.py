@@ -481,6 +481,15 @@ def test_trusted_is_what_the_constructor_makes() -> None:
         made.name = "db"
 
 
+def test_trusted_models_have_nothing_in_common_that_changes() -> None:
+    fields: dict[str, Any] = {"id": "1", "kind": MachineKind.VM, "state": MachineState.RUNNING, "cpus": 1}
+    made, other = (MachineInfo.trusted(**fields, name=name, memory=Bytes("1GiB")) for name in ("a", "b"))
+    assert list(made.model_dump()) == [*fields, "name", "memory", "labels", "managed", "epoch", "spec"]
+    changed = made.model_copy(update={"epoch": 2, "extra": 1})
+    assert "extra" in changed.model_fields_set
+    assert other.model_fields_set == set(MachineInfo.model_fields)
+
+
 def test_user_data_is_left_out_of_json_and_never_read_back_as_a_mask() -> None:
     spec = MachineSpec(name="web", init=Init(user_data="#cloud-config"))
     again = MachineSpec.model_validate_json(spec.model_dump_json())

@@ -159,8 +159,7 @@ class Guard(Layer):
             before = self.inspect(id)
             if not allowed(call, before.state):
                 raise self.wrong_state(call, before)
-            answer = YES if check is None else check(before)
-            if not answer:
+            if check is not None and not (answer := check(before)):
                 raise answer.error(backend=self.backend, host=self.name, machine=before.name)
             try:
                 with self._care:

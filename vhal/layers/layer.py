@@ -25,16 +25,12 @@ class Layer(Driver):
 
     def __init__(self, inner: Driver) -> None:
         self.inner = inner
+        self.host_id = inner.host_id
 
     @property
     def backend(self) -> str:  # type: ignore[override]
         """The inner driver's."""
         return self.inner.backend
-
-    @property
-    def host_id(self) -> str:  # type: ignore[override]
-        """The inner driver's."""
-        return self.inner.host_id
 
     def describe(self) -> HostInfo:
         return self.inner.describe()

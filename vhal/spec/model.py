@@ -43,9 +43,13 @@ class Model(BaseModel):
         For backends that tell of thousands of machines: a fraction of the constructor's time and memory. Fields that
         aren't given get their defaults; there must be no field without one. All of them count as given.
         """
+        names = _names(cls)
+        if len(fields) < len(names):
+            for name, default in _defaults(cls).items():
+                fields.setdefault(name, default)
         made = cls.__new__(cls)
-        _set(made, "__dict__", _defaults(cls) | fields)
-        _set(made, "__pydantic_fields_set__", _names(cls))
+        _set(made, "__dict__", fields)
+        _set(made, "__pydantic_fields_set__", names)
         _set(made, "__pydantic_extra__", None)
         _set(made, "__pydantic_private__", None)
         return made
