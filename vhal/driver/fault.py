@@ -1,8 +1,8 @@
 """What goes wrong, and where: faults at named points inside operations.
 
 A *point* is a place in an operation that has a name, as ``create.begin`` or ``migration.transfer.round=3``. Whoever has
-points (a simulator, :mod:`vhal.layers.chaos`) asks its plan (:mod:`vhal.driver.fault_plan`) at each of them what strikes
-there, and does what that kind of fault means to it.
+points (a simulator, :mod:`vhal.layers.chaos`) asks its plan (:mod:`vhal.driver.fault_plan`) at each what strikes there,
+and does what that kind of fault means to it.
 """
 
 from __future__ import annotations
