@@ -7,6 +7,7 @@ and does what that kind of fault means to it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
@@ -113,21 +114,27 @@ def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str 
         vhal.errors.InvalidSpec: One isn't; the hint has the nearest name.
     """
     for place, fault in enumerate(faults):
-        wanted = fault.at.partition("=")[0]
+        wanted, equals, number = fault.at.partition("=")
         names = [name.removesuffix("=N") for name in points]
-        if not any(fnmatchcase(name, wanted) for name in names):
-            near = get_close_matches(fault.at, names, 1, 0.3)
-            path = f"{where}[{place}].at"
-            raise InvalidSpec(
-                f"{path}: there is no fault point {fault.at!r}",
-                problems=[(path, f"there is no fault point {fault.at!r}")],
-                hint=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}",
+        found = [name for name in names if fnmatchcase(name, wanted)]
+        if not found:
+            near = get_close_matches(wanted, names, 1, 0.3)
+            raise _no_point(
+                f"{where}[{place}].at",
+                f"there is no fault point {fault.at!r}",
+                f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}",
             )
-        numbered = f"{wanted}=N" in points
-        if "=" in fault.at and not numbered and "*" not in wanted:
-            path = f"{where}[{place}].at"
-            raise InvalidSpec(
-                f"{path}: the point {wanted!r} has no number",
-                problems=[(path, "it has no number")],
-                hint=f"write {wanted!r}; 'skip' lets the first visits pass",
+        if equals and not any(f"{name}=N" in points for name in found):
+            raise _no_point(
+                f"{where}[{place}].at",
+                f"the point {wanted!r} has no number",
+                f"write {wanted!r}; 'skip' lets the first visits pass",
             )
+        if equals and not re.fullmatch(r"\d+|.*[*?].*", number):
+            raise _no_point(
+                f"{where}[{place}].at", f"{number!r} is no number", f"write {wanted}=1, or {wanted} for each"
+            )
+
+
+def _no_point(path: str, reason: str, hint: str) -> InvalidSpec:
+    return InvalidSpec(f"{path}: {reason}", problems=[(path, reason)], hint=hint)
