@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from vhal.driver.capability import EVENTS, METRICS
@@ -12,6 +12,7 @@ from vhal.driver.driver import Driver
 from vhal.driver.url import HostUrl
 from vhal.errors import HostUnreachable, InvalidSpec, InvalidState, NotFound, PluginError, VhalError
 from vhal.layers.guard import Guard
+from vhal.layers.layer import Layer
 from vhal.machine import Machine
 from vhal.operation import call_context
 from vhal.registry import registry
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from vhal.spec.machine import MachineInfo, MachineSpec
     from vhal.spec.usage import Usage
     from vhal.watch import EventStream
+
+
+L = TypeVar("L", bound=Layer)
 
 
 class Host:
@@ -64,6 +68,21 @@ class Host:
         if not self._open:
             raise InvalidState(f"the connection to {self._guard.name} is closed", hint="connect() again")
         return self._guard
+
+    def layer(self, kind: type[L]) -> L:
+        """Return the layer of that class, also when the connection is closed; of several the one nearest to the user.
+
+        Raises:
+            vhal.errors.NotFound: It was opened without one.
+        """
+        driver: Driver = self._guard
+        while isinstance(driver, Layer):
+            driver = driver.inner
+            if isinstance(driver, kind):
+                return driver
+        raise NotFound(
+            f"the connection to {self._guard.name} has no {kind.__name__}", hint="connect(URL, layers=[…]) adds layers"
+        )
 
     def info(self) -> HostInfo:
         """Return what the host is and how full it is, now."""
@@ -151,11 +170,14 @@ class Host:
         return f"<Host {self.name}>"
 
 
-def connect(where: str | Driver) -> Host:
+def connect(where: str | Driver, *, layers: Iterable[Callable[[Driver], Driver]] = ()) -> Host:
     """Open a host.
 
     Args:
         where: A URL (``mock:///a``, ``libvirt:///system``), the name of a named host, or a driver that is open already.
+        layers: What to put around the backend's driver, inside of everything that the core does. Each is called with
+            a driver and returns one; the first is nearest to the backend. See :mod:`vhal.layers.chaos` and
+            :mod:`vhal.layers.record`.
 
     Raises:
         vhal.errors.InvalidUrl: The URL is malformed, or asks for what a URL may not.
@@ -165,7 +187,7 @@ def connect(where: str | Driver) -> Host:
         vhal.errors.AccessDenied: It answers, and says no.
     """
     if isinstance(where, Driver):
-        return Host(Guard(where, where.backend), f"{where.backend}:")
+        return Host(Guard(_layered(where, layers), where.backend), f"{where.backend}:")
     name = where
     if ":" not in where:
         from vhal.config import url_of
@@ -174,7 +196,23 @@ def connect(where: str | Driver) -> Host:
     url = HostUrl.parse(where)
     backend = registry.backend(url.backend)
     url.check(backend.transports, backend.path)
-    return Host(Guard(_open(backend, url), name), str(url))
+    driver = _open(backend, url)
+    try:
+        return Host(Guard(_layered(driver, layers), name), str(url))
+    except BaseException:
+        driver.close()
+        raise
+
+
+def _layered(driver: Driver, layers: Iterable[Callable[[Driver], Driver]]) -> Driver:
+    for layer in layers:
+        driver = layer(driver)
+        if not isinstance(driver, Driver):
+            raise InvalidSpec(
+                f"layers: {layer!r} returned a {type(driver).__name__}, not a Driver",
+                hint="a layer is called with a driver and returns one, as vhal.testing.Recorder",
+            )
+    return driver
 
 
 def _open(backend: Backend, url: HostUrl) -> Driver:

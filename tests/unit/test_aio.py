@@ -34,8 +34,8 @@ PAIRS = [
     (Execution, AsyncExecution),
     (EventStream, AsyncEventStream),
 ]
-# What only makes sense in one of the two: the guard is for layers, the count is on the blocking stream.
-ONLY_BLOCKING = {"guard", "dropped"}
+# What only makes sense in one of the two: guard and layers are the blocking host's, the count is the blocking stream's.
+ONLY_BLOCKING = {"guard", "layer", "dropped"}
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

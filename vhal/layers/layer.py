@@ -33,6 +33,11 @@ class Layer(Driver):
         """The inner driver's."""
         return self.inner.backend
 
+    @property
+    def concurrent(self) -> bool:  # type: ignore[override]
+        """The inner driver's."""
+        return self.inner.concurrent
+
     def describe(self) -> HostInfo:
         return self.inner.describe()
 
@@ -69,5 +74,15 @@ class Layer(Driver):
     def hold_clock(self) -> AbstractContextManager[None]:
         return self.inner.hold_clock()
 
+    def sleep(self, seconds: float, ctx: Context) -> None:
+        self.inner.sleep(seconds, ctx)
+
     def translate(self, error: Exception) -> VhalError | None:
         return self.inner.translate(error)
+
+
+def innermost(driver: Driver) -> Driver:
+    """Return the backend's driver, without the layers around it."""
+    while isinstance(driver, Layer):
+        driver = driver.inner
+    return driver
