@@ -12,7 +12,7 @@ from vhal.driver.answer import Answer
 from vhal.driver.capability import Capability
 from vhal.driver.context import Context
 from vhal.driver.driver import Driver, StopMode
-from vhal.errors import VhalError
+from vhal.errors import EngineError, VhalError
 
 if TYPE_CHECKING:
     from vhal.spec.host import HostInfo
@@ -86,3 +86,20 @@ def innermost(driver: Driver) -> Driver:
     while isinstance(driver, Layer):
         driver = driver.inner
     return driver
+
+
+def typed(driver: Driver, error: Exception) -> VhalError:
+    """Return what ``driver`` raised as one of ours; never raises."""
+    if isinstance(error, VhalError):
+        return error
+    try:
+        ours = driver.translate(error)
+    except Exception:  # noqa: BLE001 - what it was asked about is the better explanation
+        ours = None
+    if ours is None:
+        ours = EngineError(
+            f"backend {driver.backend!r} failed: {type(error).__name__}: {error}",
+            hint="this looks like a defect of the backend; report it with the traceback",
+        )
+    ours.native = error
+    return ours
