@@ -46,6 +46,10 @@ _HOSTLY = re.compile(
 )
 
 
+_HOST = re.compile(r"[A-Za-z][A-Za-z0-9.-]*")
+_URL = re.compile(rf"[a-z][a-z0-9+.-]*://(?:[^/\s@]+@)?({_HOST.pattern})")
+
+
 def _home() -> list[re.Pattern[str]]:
     home = str(Path.home())
     return [re.compile(rf"{re.escape(home)}/(?P<secret>[^\s\"':,;]+)")] if home != "/" else []
@@ -62,14 +66,14 @@ class Pseudonyms:
 
     def cover(self, text: str, hosts: Iterable[str] = ()) -> str:
         """Return ``text`` with every uuid, address and name of ``hosts`` replaced."""
-        for host in sorted(hosts, key=len, reverse=True):
+        for host in sorted(hosts, key=lambda name: (-len(name), name)):
             # Within a sentence a short name is a word like another, unless it is quoted.
             pattern = (
                 rf"(?<![\w.-]){re.escape(host)}(?![\w-])"
                 if len(host) > 3
                 else rf"^{re.escape(host)}$|(?<=['/]){re.escape(host)}(?=')"
             )
-            text = re.sub(pattern, self._name("host", host), text)
+            text = re.sub(pattern, lambda _, host=host: self._name("host", host), text)  # type: ignore[misc]
         return _HOSTLY.sub(self._other, text)
 
     def _other(self, match: re.Match[str]) -> str:
@@ -114,7 +118,7 @@ class Scrubber:
         secrets: Values that are known to be secret.
         names: Whole values that must stay, since the recording is found by them.
         pseudonyms: Other names for what tells who and where; None to let it stay.
-        hosts: Names of hosts, for the pseudonyms.
+        hosts: Names of hosts, for the pseudonyms; those in fields named ``host`` and in URLs are known anyway.
     """
 
     def __init__(
@@ -127,7 +131,7 @@ class Scrubber:
         self._names = frozenset(names)
         self._secrets = {secret for secret in secrets if len(secret) >= SHORTEST} - self._names
         self._pseudonyms = pseudonyms
-        self._hosts = frozenset(hosts)
+        self._hosts = set(hosts)
         self._looks = [*_LOOKS, *_home()]
 
     def scrubbed(self, data: Any) -> Any:
@@ -140,12 +144,16 @@ class Scrubber:
     def _collect(self, data: Any, *, hidden: bool) -> None:
         if isinstance(data, dict):
             for key, item in data.items():
+                if key in ("host", "hostname") and isinstance(item, str) and _HOST.fullmatch(item):
+                    self._hosts.add(item)
                 self._collect(item, hidden=hidden or is_secret(key))
         elif isinstance(data, list):
             for before, item in pairwise([None, *data]):
                 self._collect(item, hidden=hidden or _is_flag(before))
-        elif hidden and isinstance(data, str) and len(data) >= SHORTEST and data not in self._names:
-            self._secrets.add(data)
+        elif isinstance(data, str):
+            self._hosts.update(_URL.findall(data))
+            if hidden and len(data) >= SHORTEST and data not in self._names:
+                self._secrets.add(data)
 
     def _rewritten(self, data: Any, *, hidden: bool) -> Any:
         if isinstance(data, dict):
