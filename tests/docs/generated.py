@@ -19,6 +19,7 @@ from vhal import errors
 from vhal.cli.app import EXIT_CODES, app
 from vhal.driver.capability import CAPABILITIES
 from vhal.driver.fault import FaultKind
+from vhal.layers import chaos
 from vhal.migration.decision import Sight, decide
 from vhal.registry import registry
 from vhal.spec.state import TRANSITIONS, MachineState
@@ -125,6 +126,11 @@ def fault_kinds() -> str:
     return table(["kind", "what happens"], [(f"`{kind}`", " ".join(text.split())) for kind, text in said])
 
 
+def chaos_points() -> str:
+    """Return the points at which a fault can strike around any driver."""
+    return table(["point", "when"], [(f"`{point}`", when) for point, when in chaos.POINTS.items()])
+
+
 def exit_codes() -> str:
     """Return the exit codes of the command line."""
     rows = re.findall(r"^  (\d+) +(.+)$", EXIT_CODES, re.M)
@@ -166,6 +172,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "decisions": decisions,
     "fault-points": fault_points,
     "fault-kinds": fault_kinds,
+    "points": chaos_points,
     "exit-codes": exit_codes,
     "cli": cli,
 }

@@ -333,6 +333,13 @@ class TestSecrets:
         scrubber = Scrubber(names=["web-server"])
         assert scrubber.scrubbed({"env": {"NAME": "web-server"}, "machine": "web-server"})["machine"] == "web-server"
 
+    def test_a_machine_that_has_a_hosts_name_keeps_it(self) -> None:
+        scrubber = Scrubber(names=["b"], pseudonyms=Pseudonyms(), hosts=["b"])
+        assert scrubber.scrubbed({"machine": "b", "text": "on host 'b'"}) == {
+            "machine": "b",
+            "text": "on host 'host-1'",
+        }
+
     def test_pseudonyms_are_the_same_for_the_same(self) -> None:
         others = Pseudonyms()
         text = "10.1.2.3 and fe80::1 at 52:54:00:AA:bb:cc of 6F9619FF-8B86-4011-B42D-00CF4FC964FF on build7, 127.0.0.1"

@@ -84,7 +84,7 @@ class Recorder(Around):
         record = self._begun(call, given)
         if "listener" in given:
             given["listener"] = self._listening(given["listener"], record.number)
-            args, kwargs = (), given
+            args, kwargs = tuple(given.values()), {}
         try:
             result = method(*args, **kwargs)
         except Exception as error:
@@ -227,7 +227,7 @@ class Recorder(Around):
 
 
 def _fixed(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else tuple(value) if isinstance(value, list) else value
+    return value.copy() if isinstance(value, (dict, list)) else value
 
 
 def _has(arguments: dict[str, Any], wanted: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
@@ -133,6 +134,7 @@ class Scrubber:
         self._pseudonyms = pseudonyms
         self._hosts = set(hosts)
         self._looks = [*_LOOKS, *_home()]
+        self._done: dict[str, str] = {}
 
     def scrubbed(self, data: Any) -> Any:
         """Return a copy of ``data``, tables, lists, texts and bytes, without its secrets."""
@@ -174,9 +176,16 @@ class Scrubber:
         return self._text(data) if isinstance(data, str) else data
 
     def _text(self, text: str) -> str:
-        if text in self._names:
-            return self._other(text)
-        return self._other(self._covered(text, lambda secret: HIDDEN))
+        if text not in self._done:  # the same texts come in every call
+            self._done[text] = self._scrubbed_text(text)
+        return self._done[text]
+
+    def _scrubbed_text(self, text: str) -> str:
+        known = text in self._names
+        text = text if known else self._covered(text, lambda secret: HIDDEN)
+        if self._pseudonyms is None:
+            return text
+        return self._pseudonyms.cover(text, () if known else self._hosts)
 
     def _bytes(self, data: bytes) -> bytes:
         # As long as they were: an archive stays one.
@@ -190,10 +199,8 @@ class Scrubber:
             text = looks.sub(lambda match: _within(match, mask), text)
         return text
 
-    def _other(self, text: str) -> str:
-        return text if self._pseudonyms is None else self._pseudonyms.cover(text, self._hosts)
 
-
+@lru_cache(4096)
 def is_secret(key: object) -> bool:
     """Return whether a field of that name is secret: the environment of a program is, and ``db_password``."""
     words = re.findall(r"[a-z]+|[A-Z]+[a-z]*", str(key))

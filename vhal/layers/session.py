@@ -1,7 +1,7 @@
 """The file of a recorded session: its format, and how it is written and read.
 
-JSON, one object: ``format`` and ``version``, whose driver it was, and in their order the calls and the events. Bytes
-are ``{"$": "bytes", "text": …}``, or ``"base64"`` where they are no text. What the values stand for is in
+JSON, one object: ``format`` and ``version``, whose driver it was, and in their order the calls and the events, each a
+line. Bytes are ``{"$": "bytes", "text": …}``, or ``"base64"`` where they are no text. What the values stand for is in
 :mod:`vhal.layers.encoding`.
 """
 
@@ -12,6 +12,7 @@ import binascii
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,8 +82,7 @@ def write(data: dict[str, Any], path: str | Path) -> None:
     try:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:  # its mode is 0600 from the beginning
-                json.dump(_written(data), file, indent=1)
-                file.write("\n")
+                file.writelines(_lines(_written(data)))
                 file.close()
                 os.replace(file.name, path)  # noqa: PTH105 - of a name, not a path
             except BaseException:
@@ -136,6 +136,20 @@ def _loaded(path: Path) -> Any:
         raise InvalidSpec(f"{path}: can't be read: {error.strerror}", hint="look at its mode") from None
     except (ValueError, RecursionError) as error:
         raise InvalidSpec(f"{path}: damaged: no well-formed JSON ({error})", hint=_ANEW) from None
+
+
+def _lines(data: dict[str, Any]) -> Iterator[str]:
+    """Yield the text of a session, a line for each call and event: so that a difference of two can be read."""
+    yield "{\n"
+    for place, (key, value) in enumerate(data.items()):
+        comma = ",\n" if place else ""
+        if isinstance(value, list) and value:
+            yield f"{comma}{json.dumps(key)}: [\n"
+            yield ",\n".join(map(json.dumps, value))
+            yield "\n]"
+        else:
+            yield f"{comma}{json.dumps(key)}: {json.dumps(value)}"
+    yield "\n}\n"
 
 
 def _written(data: Any) -> Any:

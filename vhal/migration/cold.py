@@ -35,14 +35,17 @@ def migrate_cold(
             raise refusal(machine, answer, source.name, destination.name)
         begun = source.clock_s()
         ctx.report(Progress("stop"))
+        stopped: float | None = None
         try:
             _stop(source, machine, ctx)
             stopped = source.clock_s()
             result, arrived = migrate(source, destination, machine, policy, ctx)
-        except (MigrationInDoubt, InvalidState):
-            raise  # a second copy must not start, nor one that somebody else stopped
+        except MigrationInDoubt:
+            raise  # a second copy must not start
         except BaseException as failure:
-            _start_again(source, machine, failure)
+            # What somebody else stopped before us stays so.
+            if stopped is not None or not isinstance(failure, InvalidState):
+                _start_again(source, machine, failure)
             raise
         ctx.report(Progress("start"))
         arrived = _start(destination, arrived)

@@ -17,7 +17,7 @@ from .containers_place import Place
 
 place = containers_place.place
 
-SECRET = "s3cr3t-of-the-engine"
+HUSH = "s3cr3t-of-the-engine"
 
 
 def live(host: Host, spec: MachineSpec) -> list[Any]:
@@ -25,7 +25,7 @@ def live(host: Host, spec: MachineSpec) -> list[Any]:
     vm.start()
     told: list[Any] = [
         vm.exec(["sh", "-c", "echo out; echo err >&2; exit 7"]),
-        vm.exec(["sh", "-c", "echo is $TOKEN"], env={"TOKEN": SECRET}).exit_code,
+        vm.exec(["sh", "-c", "echo is $TOKEN"], env={"TOKEN": HUSH}).exit_code,
         vm.info().replace(spec=None),
         host.info(),
     ]
@@ -41,11 +41,11 @@ def live(host: Host, spec: MachineSpec) -> list[Any]:
 
 
 def test_a_recorded_container_answers_without_its_engine(place: Place, tmp_path: Path) -> None:
-    spec, path = place.spec("recorded", process={"env": {"PASSWORD": SECRET}}), tmp_path / "session.json"
+    spec, path = place.spec("recorded", process={"env": {"PASSWORD": HUSH}}), tmp_path / "session.json"
     with connect(place.node.url, layers=[Recorder]) as host:
         told = live(host, spec)
         host.layer(Recorder).save(path)
-    assert SECRET not in path.read_text()
+    assert HUSH not in path.read_text()
     driver = Replay.load(path)
     assert live(connect(driver), spec) == told
     assert driver.left() == []
