@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from vhal_mock.world import World
 
 import vhal
-from vhal.driver import CAPABILITIES, Answer, Blocker, Driver, Event, EventKind, Fault, FaultPlan, Level
+from vhal.driver import CAPABILITIES, Answer, Blocker, Context, Driver, Event, EventKind, Fault, FaultPlan, Level
 from vhal.errors import (
     AlreadyExists,
     CommandFailed,
@@ -179,6 +179,26 @@ class TestSession:
         (error,), _ = replay(tmp_path / "s.json", waiting)
         assert "the recording ended before the program did" in error.message
 
+    def test_what_was_kept_from_the_middle_on(self, tmp_path: Path) -> None:
+        world = World.from_spec({"hosts": [{"name": "a"}]})
+        with vhal.connect(world.url("a"), layers=[Recorder]) as host:
+            vm = host.create(vhal.MachineSpec(name="web"))
+            host.layer(Recorder).clear()
+            vm.start()
+            host.layer(Recorder).save(tmp_path / "s.json")
+        driver = Replay.load(tmp_path / "s.json")
+        with vhal.connect(driver) as again:
+            again.guard.start(vm.id, Context())
+        assert driver.left() == []
+
+    def test_faults_around_a_replay_take_no_time(self, tmp_path: Path) -> None:
+        record(tmp_path / "s.json", lambda host: [host.info(), host.create(vhal.MachineSpec(name="web")).state()])
+        plan = FaultPlan()
+        with vhal.connect(Chaos(Replay.load(tmp_path / "s.json"), plan)) as host:
+            vm = host.create(vhal.MachineSpec(name="web"))
+            plan.add(Fault(at="start.begin", kind="hang"))
+            assert failure(lambda: vm.start(timeout_s=100_000)).code == "timeout"
+
 
 class TestStrictness:
     @pytest.fixture
@@ -339,6 +359,13 @@ class TestSecrets:
             "machine": "b",
             "text": "on host 'host-1'",
         }
+
+    def test_pseudonyms_are_in_what_programs_wrote_too_and_archives_keep_their_length(self) -> None:
+        said = b"at 10.1.2.3 on build7\xff"
+        data = {"out": {"$": "process", "pieces": [[1, said]]}, "file": {"$": "archive", "pieces": [[1, said]]}}
+        found = Scrubber(pseudonyms=Pseudonyms(), hosts=["build7"]).scrubbed(data)
+        assert found["out"]["pieces"] == [[1, b"at 192.0.2.2 on host-1\xff"]]
+        assert found["file"]["pieces"] == [[1, b"at xxxxxxxx on xxxxxx\xff"]]
 
     def test_pseudonyms_are_the_same_for_the_same(self) -> None:
         others = Pseudonyms()

@@ -107,10 +107,13 @@ class Names:
     """The names of machines, learned from what passes by: calls speak of ids, people of names.
 
     Concurrency: safe from any thread.
+
+    Args:
+        known: Id → name, of those that are known from the beginning.
     """
 
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+    def __init__(self, known: Mapping[str, str] | None = None) -> None:
+        self._known = dict(known or {})
 
     def of(self, arguments: Mapping[str, Any]) -> str:
         """Return the name of the machine that a call is about; its id if the name isn't known; or ``""``."""

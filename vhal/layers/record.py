@@ -47,6 +47,7 @@ class Record:
     ended_s: float | None = None
     """None while it is under way."""
     result: Any = None
+    """What it returned; of a console, a program or an archive, what was read from it."""
     error: Exception | None = None
     """What it raised, as one of :mod:`vhal.errors`."""
 
@@ -75,6 +76,7 @@ class Recorder(Around):
         super().__init__(inner)
         self._records: list[Record] = []
         self._events: list[tuple[int, int, Event]] = []
+        self._made = 0
         self._names = Names()
         self._lock = threading.Lock()
         self._provides = [id for id, key in CAPABILITIES.items() if inner.provides(key) is not None]  # noqa: A001
@@ -196,8 +198,8 @@ class Recorder(Around):
         # What can change until somebody looks is copied; the nouns can't.
         kept = {name: _fixed(value) for name, value in given.items()}
         with self._lock:
-            number = self._records[-1].number + 1 if self._records else 1
-            record = Record(number, call.name, machine, kept, thread, now)
+            self._made += 1
+            record = Record(self._made, call.name, machine, kept, thread, now)
             self._records.append(record)
         return record
 
@@ -220,7 +222,7 @@ class Recorder(Around):
     def _listening(self, listener: Callable[[Event], None], to: int) -> Callable[[Event], None]:
         def listen(event: Event) -> None:
             with self._lock:
-                self._events.append((to, self._records[-1].number if self._records else to, event))
+                self._events.append((to, self._made, event))
             listener(event)
 
         return listen

@@ -46,14 +46,19 @@ class Replay(Funnel):
         self._session = session
         self._source = source
         self._left: dict[str, deque[RecordedCall]] = {}
+        first: dict[str, str] = {}
         for place, recorded in enumerate(session.calls):
             _check(recorded, f"{source}: calls[{place}]")
             self._left.setdefault(recorded.machine, deque()).append(recorded)
+            ref = recorded.arguments.get("id")
+            if isinstance(ref, str):
+                # What a machine is called may have been known before the first call that was kept.
+                first.setdefault(ref, recorded.machine)
         self._told = [_event(event.event, f"{source}: events[{n}]") for n, event in enumerate(session.events)]
         self._next_event = 0
         self._answered: set[int] = set()
         self._listeners: dict[int, Callable[[Event], None]] = {}
-        self._names = Names()
+        self._names = Names(first)
         self._now_s = session.calls[0].begun_s if session.calls else 0.0
         self._lock = threading.RLock()
 
@@ -81,6 +86,8 @@ class Replay(Funnel):
         return self._now_s
 
     def sleep(self, seconds: float, ctx: Context) -> None:
+        self._now_s += seconds
+        ctx.advance(seconds)
         ctx.check()
 
     def close(self) -> None:

@@ -16,6 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from vhal.layers.encoding import TAG
+
 HIDDEN = "scrubbed"
 """What stands in place of a secret. It is a valid name, label, user and path segment."""
 
@@ -65,8 +67,8 @@ class Pseudonyms:
     def __init__(self) -> None:
         self._given: dict[tuple[str, str], str] = {}
 
-    def cover(self, text: str, hosts: Iterable[str] = ()) -> str:
-        """Return ``text`` with every uuid, address and name of ``hosts`` replaced."""
+    def cover(self, text: str, hosts: Iterable[str] = (), mask: Callable[[str], str] | None = None) -> str:
+        """Return ``text`` with every uuid, address and name of ``hosts`` replaced: by its pseudonym, or by a mask."""
         for host in sorted(hosts, key=lambda name: (-len(name), name)):
             # Within a sentence a short name is a word like another, unless it is quoted.
             pattern = (
@@ -74,10 +76,10 @@ class Pseudonyms:
                 if len(host) > 3
                 else rf"^{re.escape(host)}$|(?<=['/]){re.escape(host)}(?=')"
             )
-            text = re.sub(pattern, lambda _, host=host: self._name("host", host), text)  # type: ignore[misc]
-        return _HOSTLY.sub(self._other, text)
+            text = re.sub(pattern, lambda found: mask(found[0]) if mask else self._name("host", found[0]), text)
+        return _HOSTLY.sub(lambda found: self._other(found, mask), text)
 
-    def _other(self, match: re.Match[str]) -> str:
+    def _other(self, match: re.Match[str], mask: Callable[[str], str] | None) -> str:
         kind, text = str(match.lastgroup), match[0]
         if kind == "ip":
             try:
@@ -87,7 +89,7 @@ class Pseudonyms:
             if address.is_loopback or address.is_unspecified:
                 return text
             kind = f"ip{address.version}"
-        return self._name(kind, text.lower())
+        return mask(text) if mask else self._name(kind, text.lower())
 
     def _name(self, kind: str, text: str) -> str:
         known = self._given.get((kind, text))
@@ -141,7 +143,7 @@ class Scrubber:
         self._collect(data, hidden=False)
         known = sorted(self._secrets, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
-        return self._rewritten(data, hidden=False)
+        return self._rewritten(data, hidden=False, archive=False)
 
     def _collect(self, data: Any, *, hidden: bool) -> None:
         if isinstance(data, dict):
@@ -157,18 +159,20 @@ class Scrubber:
             if hidden and len(data) >= SHORTEST and data not in self._names:
                 self._secrets.add(data)
 
-    def _rewritten(self, data: Any, *, hidden: bool) -> Any:
+    def _rewritten(self, data: Any, *, hidden: bool, archive: bool) -> Any:
         if isinstance(data, dict):
+            archive = archive or data.get(TAG) == "archive"
             return {
-                self._text(str(key)): self._rewritten(item, hidden=hidden or is_secret(key))
+                self._text(str(key)): self._rewritten(item, hidden=hidden or is_secret(key), archive=archive)
                 for key, item in data.items()
             }
         if isinstance(data, list):
             return [
-                self._rewritten(item, hidden=hidden or _is_flag(before)) for before, item in pairwise([None, *data])
+                self._rewritten(item, hidden=hidden or _is_flag(before), archive=archive)
+                for before, item in pairwise([None, *data])
             ]
         if isinstance(data, bytes):
-            return self._bytes(data)
+            return self._bytes(data, archive)
         if hidden and data is not None and not isinstance(data, bool):
             # A key keeps its kind, since that is what makes it a valid one.
             kind = re.match(r"(ssh-\S+|ecdsa-\S+|sk-\S+) ", data) if isinstance(data, str) else None
@@ -187,9 +191,11 @@ class Scrubber:
             return text
         return self._pseudonyms.cover(text, () if known else self._hosts)
 
-    def _bytes(self, data: bytes) -> bytes:
-        # As long as they were: an archive stays one.
-        text = self._covered(data.decode(*_BINARY), lambda secret: "x" * len(secret.encode(*_BINARY)))
+    def _bytes(self, data: bytes, archive: bool) -> bytes:
+        # As long as they were, so that an archive stays one.
+        text = self._covered(data.decode(*_BINARY), _as_long)
+        if self._pseudonyms is not None:
+            text = self._pseudonyms.cover(text, self._hosts, _as_long if archive else None)
         return text.encode(*_BINARY)
 
     def _covered(self, text: str, mask: Callable[[str], str]) -> str:
@@ -210,6 +216,10 @@ def is_secret(key: object) -> bool:
 def _is_flag(argument: object) -> bool:
     """Return whether what follows ``argument`` on a command line is secret."""
     return isinstance(argument, str) and argument[:1] == "-" and "=" not in argument and is_secret(argument)
+
+
+def _as_long(secret: str) -> str:
+    return "x" * len(secret.encode(*_BINARY))
 
 
 def _within(match: re.Match[str], mask: Callable[[str], str]) -> str:
