@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from vhal_mock.world import World
 
 import vhal
-from vhal.driver import CAPABILITIES, Answer, Blocker, Context, Driver, Event, EventKind, Fault, FaultPlan, Level
+from tests.unit.sessions import dicts, failure, record, replay
+from vhal.driver import CAPABILITIES, Context, Driver, Event, Fault, FaultPlan
 from vhal.errors import (
-    AlreadyExists,
-    CommandFailed,
-    InsufficientResources,
     InvalidSpec,
-    MigrationRefused,
-    NotFound,
     NotRecorded,
-    VhalError,
 )
-from vhal.layers.encoding import plain, tagged, untagged
-from vhal.layers.scrub import HIDDEN, Pseudonyms, Scrubber, is_secret
+from vhal.layers.scrub import Pseudonyms
 from vhal.layers.session import read, write
 from vhal.testing import Chaos, Recorder, Replay
-
-Life = Callable[[vhal.Host], list[Any]]
-
-
-def dicts(answers: list[Any]) -> list[Any]:
-    """Answers that can be compared. An error's host is the connection's own name, if the driver didn't say one."""
-    made = [answer.as_dict() if isinstance(answer, (VhalError, Answer)) else answer for answer in answers]
-    return [{**answer, "host": None} if isinstance(answer, dict) else answer for answer in made]
-
-
-def failure(call: Callable[[], object]) -> VhalError:
-    with pytest.raises(VhalError) as caught:
-        call()
-    return caught.value
 
 
 def whole_life(host: vhal.Host) -> list[Any]:
@@ -79,20 +55,6 @@ def whole_life(host: vhal.Host) -> list[Any]:
         while (event := events.next(timeout_s=0)) is not None:
             told.append(event)
     return told
-
-
-def record(path: Path, live: Life, *, pseudonyms: bool = False, seed: dict[str, Any] | None = None) -> list[Any]:
-    world = World.from_spec({"hosts": [seed or {"name": "a"}]})
-    with vhal.connect(world.url("a"), layers=[Recorder]) as host:
-        told = live(host)
-        host.layer(Recorder).save(path, pseudonyms=pseudonyms)
-    return told
-
-
-def replay(path: Path, live: Life) -> tuple[list[Any], Replay]:
-    driver = Replay.load(path)
-    with vhal.connect(driver) as host:
-        return live(host), driver
 
 
 class TestSession:
@@ -254,224 +216,6 @@ class TestStrictness:
         write({**read(path).model_dump(mode="json"), "provides": ["pause"]}, path)
         driver = Replay.load(path)
         assert [key.id for key in CAPABILITIES.values() if driver.provides(key)] == ["pause"]
-
-
-SECRETS = {
-    "user-data": "hunter2hunter2",
-    "env": "s3cr3t-of-env",
-    "label": "tok-en-in-label",
-    "argument": "pw-on-command-line",
-    "flag": "pw-after-its-flag",
-    "url": "alice-in-url",
-    "home": "alice-at-home",
-    "key": "AAAAC3NzaC1lZDI1NTE5AAAAIsecretkey",
-    "meta": "meta-data-password",
-}
-
-
-def secretive(host: vhal.Host) -> list[Any]:
-    spec = vhal.MachineSpec(
-        name="web",
-        kind="container",
-        boot=vhal.spec.BootArchive(archive=f"/home/{SECRETS['home']}/base.tar"),
-        process=vhal.spec.Process(env={"DB": SECRETS["env"]}),
-        init=vhal.spec.Init(
-            user_data=f"#cloud-config\npassword: {SECRETS['user-data']}\n",
-            ssh_keys=[f"ssh-ed25519 {SECRETS['key']} me@there"],
-            meta_data={"admin_password": SECRETS["meta"]},
-        ),
-        labels={"api-token": SECRETS["label"], "from": f"https://{SECRETS['url']}@example.org/x"},
-    )
-    vm = host.create(spec)
-    vm.start()
-    told: list[Any] = [vm.info()]
-    told += [
-        vm.exec(["echo", text, "--password", SECRETS["flag"]], env={"TOKEN": SECRETS["flag"]})
-        for text in (SECRETS["env"], SECRETS["user-data"], f"token={SECRETS['argument']}")
-    ]
-    vm.write_file("/etc/secret", SECRETS["env"].encode())
-    told.append(vm.read_file("/etc/secret"))
-    told.append(failure(lambda: vm.exec([SECRETS["env"]])))
-    return told
-
-
-class TestSecrets:
-    def test_the_file_holds_none(self, tmp_path: Path) -> None:
-        path = tmp_path / "s.json"
-        record(path, secretive)
-        text = path.read_text()
-        assert [name for name, secret in SECRETS.items() if secret in text] == []
-
-    def test_it_answers_all_the_same(self, tmp_path: Path) -> None:
-        told = record(tmp_path / "s.json", secretive)
-        again, driver = replay(tmp_path / "s.json", secretive)
-        assert driver.left() == []
-        assert again[0].spec.process.env == {"DB": HIDDEN}
-        assert again[0].spec.init.ssh_keys == (f"ssh-ed25519 {HIDDEN}",)
-        assert again[0].replace(spec=None, labels={}) == told[0].replace(spec=None, labels={})
-        assert len(again[1].output) == len(told[1].output), "bytes stay as long as they were"
-        assert again[4] == b"x" * len(SECRETS["env"])
-        assert again[5].code == "not-found"
-
-    @pytest.mark.parametrize(
-        "name", ["password", "db_password", "API-Key", "accessToken", "ssh_keys", "client.secret", "env", "authToken"]
-    )
-    def test_names_of_secret_fields(self, name: str) -> None:
-        assert is_secret(name)
-
-    @pytest.mark.parametrize("name", ["keyboard", "monkey", "passenger", "tokenizer", "author", "environment", "name"])
-    def test_names_of_others(self, name: str) -> None:
-        assert not is_secret(name)
-
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [
-            ("qemu+ssh://root@host/system", f"qemu+ssh://{HIDDEN}@host/system"),
-            ("https://u:p@h/x and more", f"https://{HIDDEN}@h/x and more"),
-            ("in /home/me/disk.img, as", f"in /home/{HIDDEN}, as"),
-            ("password=abc next", f"password={HIDDEN} next"),
-            ("Authorization: Bearer abcdefgh.ijk", f"Authorization: Bearer {HIDDEN}"),
-            ("-----BEGIN RSA PRIVATE KEY-----\nx\n-----END", f"-----BEGIN RSA PRIVATE KEY-----{HIDDEN}-----END"),
-            ("nothing to hide at 10:30", "nothing to hide at 10:30"),
-        ],
-    )
-    def test_looks(self, text: str, expected: str) -> None:
-        assert Scrubber().scrubbed({"text": text}) == {"text": expected}
-
-    @given(
-        st.text(st.characters(codec="utf-8", exclude_characters='"\\'), min_size=6, max_size=40), st.binary(max_size=20)
-    )
-    def test_a_known_secret_is_nowhere(self, secret: str, around: bytes) -> None:
-        data = {"token": secret, "list": [{"deep": f"x{secret}y"}], "bytes": around + secret.encode() + around}
-        scrubbed = Scrubber().scrubbed(data)
-        assert secret not in str(scrubbed["list"])
-        assert scrubbed["token"] == HIDDEN
-        assert len(scrubbed["bytes"]) == len(data["bytes"])
-        assert HIDDEN in secret or secret.encode() not in scrubbed["bytes"] or set(secret) == {"x"}
-
-    def test_a_machines_name_stays(self) -> None:
-        scrubber = Scrubber(names=["web-server"])
-        assert scrubber.scrubbed({"env": {"NAME": "web-server"}, "machine": "web-server"})["machine"] == "web-server"
-
-    def test_a_machine_that_has_a_hosts_name_keeps_it(self) -> None:
-        scrubber = Scrubber(names=["b"], pseudonyms=Pseudonyms(), hosts=["b"])
-        assert scrubber.scrubbed({"machine": "b", "text": "on host 'b'"}) == {
-            "machine": "b",
-            "text": "on host 'host-1'",
-        }
-
-    def test_pseudonyms_are_in_what_programs_wrote_too_and_archives_keep_their_length(self) -> None:
-        said = b"at 10.1.2.3 on build7\xff"
-        data = {"out": {"$": "process", "pieces": [[1, said]]}, "file": {"$": "archive", "pieces": [[1, said]]}}
-        found = Scrubber(pseudonyms=Pseudonyms(), hosts=["build7"]).scrubbed(data)
-        assert found["out"]["pieces"] == [[1, b"at 192.0.2.2 on host-1\xff"]]
-        assert found["file"]["pieces"] == [[1, b"at xxxxxxxx on xxxxxx\xff"]]
-
-    def test_pseudonyms_are_the_same_for_the_same(self) -> None:
-        others = Pseudonyms()
-        text = "10.1.2.3 and fe80::1 at 52:54:00:AA:bb:cc of 6F9619FF-8B86-4011-B42D-00CF4FC964FF on build7, 127.0.0.1"
-        assert others.cover(text, ["build7"]) == (
-            "192.0.2.2 and 2001:db8::1 at 02:00:00:00:00:01 of 00000000-0000-8000-8000-000000000001 on host-1, "
-            "127.0.0.1"
-        )
-        assert others.cover("10.1.2.3, 10.1.2.4") == "192.0.2.2, 192.0.2.3"
-        assert others.cover("version 8.2.0 at 12:30:45, a::b::c") == "version 8.2.0 at 12:30:45, a::b::c"
-        assert others.cover("a machine on host 'a'", ["a"]) == "a machine on host 'host-2'"
-
-
-class TestDamage:
-    @pytest.fixture
-    def path(self, tmp_path: Path) -> Path:
-        record(tmp_path / "s.json", lambda host: [host.info(), host.create(vhal.MachineSpec(name="web"))])
-        return tmp_path / "s.json"
-
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            ({"format": "else"}, "that is no recorded session"),
-            ({"version": 99}, "written by a newer vhal: its version is 99, this one reads 1"),
-            ({"version": "1"}, "version: must be a number"),
-            ({"version": 0}, "version: must be a number"),
-            ({"backend": 7}, "backend: "),
-            ({"more": 1}, "more: there is no such field"),
-            ({"calls": [{"number": 1}]}, r"calls\[0\].call: this field is required"),
-            ({"events": [{"to": 1, "after": 1, "event": {"x": 1}}]}, r"events\[0\]: that is no event"),
-        ],
-    )
-    def test_what_is_wrong_is_named(self, path: Path, change: dict[str, Any], message: str) -> None:
-        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-        with pytest.raises(InvalidSpec, match=message) as caught:
-            Replay.load(path)
-        assert str(path) in caught.value.message
-        assert caught.value.hint
-
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            ({"call": "creat"}, "there is no call 'creat'"),
-            ({"result": {"$": "HostInfo", "value": {}}}, "HostInfo is not valid"),
-            ({"result": {"$": "HostInfo"}}, "that is no HostInfo"),
-            ({"result": {"$": "os.system"}}, "there is no type 'os.system'"),
-            ({"result": {"$": "Answer", "note": None, "blockers": [{}]}}, "that is no Answer"),
-            ({"result": {"$": "bytes", "base64": "%"}}, "its bytes can't be read"),
-            ({"result": {"$": "bytes"}}, "its bytes can't be read"),
-            ({"call": "execute", "result": {"$": "process"}}, "damaged"),
-            ({"error": {"$": "error", "class": "SystemExit"}}, "that is no error"),
-        ],
-    )
-    def test_a_damaged_call(self, path: Path, change: dict[str, Any], message: str) -> None:
-        data = json.loads(path.read_text())
-        data["calls"][0] |= change
-        path.write_text(json.dumps(data))
-        with pytest.raises(InvalidSpec, match=message):
-            Replay.load(path)
-
-    @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "[" * 100_000, "\x00"])
-    def test_no_session_at_all(self, path: Path, text: str) -> None:
-        path.write_text(text)
-        with pytest.raises(InvalidSpec):
-            Replay.load(path)
-
-    def test_half_a_file(self, path: Path) -> None:
-        text = path.read_text()
-        path.write_text(text[: len(text) // 2])
-        with pytest.raises(InvalidSpec, match="no well-formed JSON"):
-            Replay.load(path)
-
-    def test_no_file(self, tmp_path: Path) -> None:
-        with pytest.raises(NotFound):
-            Replay.load(tmp_path / "none.json")
-        with pytest.raises(InvalidSpec, match="can't be read"):
-            Replay.load(tmp_path)
-
-
-class TestEncoding:
-    @pytest.mark.parametrize(
-        "error",
-        [
-            InvalidSpec("bad", problems=[("a.b", "why")], hint="do"),
-            MigrationRefused("no", blockers=[Blocker("c", "m", "r", Level.HOST, AlreadyExists)], host="h"),
-            InsufficientResources("full", machine="web", backend="mock", native=ValueError("words")),
-            CommandFailed("ended", exit_code=3, errors=b"\xff"),
-        ],
-    )
-    def test_errors_come_back(self, error: VhalError) -> None:
-        again = untagged(tagged(error))
-        assert type(again) is type(error)
-        assert again.as_dict() == error.as_dict()
-
-    def test_an_error_of_a_plugins_own_comes_back_as_what_it_is(self) -> None:
-        class Mine(AlreadyExists):
-            pass
-
-        assert type(untagged(tagged(Mine("taken")))) is AlreadyExists
-
-    def test_values_come_back(self) -> None:
-        event = Event(EventKind.STARTED, "1", "web", "a", 5.0, "why")
-        answer = Answer((Blocker("c", "m", "r", Level.HOST, AlreadyExists),), "note")
-        for value in (event, answer, [event, {"x": answer}], None, 1.5, True, "x"):
-            assert untagged(tagged(value)) == value
-        assert plain({"a": (1, {"b"}, Path("/x"))}) == {"a": [1, ["b"], "/x"]}
 
 
 def test_a_replay_is_a_driver() -> None:
