@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vhal.driver.fault import LAYERED, Fault, FaultKind, FaultPlan, Visit, check_points
+from vhal.driver.fault import LAYERED, Fault, FaultKind, check_points
+from vhal.driver.fault_plan import FaultPlan, Visit
 from vhal.errors import InvalidSpec
 
 POINTS = {

@@ -12,7 +12,8 @@ from typing import Any
 
 from vhal.driver.context import Context
 from vhal.driver.driver import Driver
-from vhal.driver.fault import LAYERED, Fault, FaultKind, FaultPlan, check_points
+from vhal.driver.fault import LAYERED, Fault, FaultKind, check_points
+from vhal.driver.fault_plan import FaultPlan
 from vhal.errors import EngineError, HostUnreachable, InvalidSpec, OperationAborted
 from vhal.layers.calls import CALLS, Call
 from vhal.layers.funnel import Around, Names

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Generic, TypeVar
 
-from vhal.driver.fault import LAYERED, Fault, FaultKind, FaultPlan, Visit
+from vhal.driver.fault import LAYERED, Fault, FaultKind
+from vhal.driver.fault_plan import FaultPlan, Visit
 from vhal.errors import InvalidState, MigrationInDoubt, NotFound, VhalError
 from vhal.host import Host
 from vhal.spec.state import MachineState
