@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from vhal import _opened
 from vhal.driver.capability import ConsoleStream
 from vhal.errors import OperationTimeout
 
@@ -32,6 +33,9 @@ class Console:
         self._call = call
         self._machine = machine
         self._pending = b""
+        self.closed = False
+        """Whether :meth:`close` was called."""
+        _opened.tell(self)
 
     def read(self, timeout_s: float | None = None) -> bytes:
         """Return what came, at least one byte; ``b""`` at the end, or when ``timeout_s`` passed without any."""
@@ -70,6 +74,7 @@ class Console:
 
     def close(self) -> None:
         """End it; a read that waits returns ``b""``. Idempotent."""
+        self.closed = True
         self._call(self._stream.close)
 
     def __enter__(self) -> Console:

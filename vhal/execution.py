@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from vhal import _opened
 from vhal.driver.capability import ProcessStream
 from vhal.driver.context import Context
 from vhal.errors import CommandFailed, OperationTimeout, VhalError
@@ -69,6 +70,9 @@ class Execution:
         self._clock = clock
         self.command = command
         """What was started."""
+        self.closed = False
+        """Whether it was let go of."""
+        _opened.tell(self)
 
     @property
     def exit_code(self) -> int | None:
@@ -106,6 +110,7 @@ class Execution:
 
     def close(self) -> None:
         """Let go of it; one that still runs goes on without you. A read that waits ends. Idempotent."""
+        self.closed = True
         self._call(self._stream.close)
 
     def _end(self, ctx: Context) -> int:
