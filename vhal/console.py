@@ -31,7 +31,8 @@ class Console:
     def __init__(self, stream: ConsoleStream, machine: str, call: Callable[..., Any] = _plainly) -> None:
         self._stream = stream
         self._call = call
-        self._machine = machine
+        self.machine = machine
+        """Its machine's name."""
         self._pending = b""
         self.closed = False
         """Whether :meth:`close` was called."""
@@ -61,10 +62,10 @@ class Console:
             data = self._call(self._stream.read, remaining) if remaining > 0 else b""
             if not data:
                 raise OperationTimeout(
-                    f"the console of {self._machine!r} didn't show {wanted.pattern.decode(errors='replace')!r} "
+                    f"the console of {self.machine!r} didn't show {wanted.pattern.decode(errors='replace')!r} "
                     f"within {timeout_s:g} s",
                     hint=f"the last it wrote: {self._pending[-80:].decode(errors='replace')!r}",
-                    machine=self._machine,
+                    machine=self.machine,
                 )
             self._pending += data
 

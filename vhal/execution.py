@@ -65,7 +65,8 @@ class Execution:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
-        self._machine = machine
+        self.machine = machine
+        """The name of the machine that it runs in."""
         self._call = call
         self._clock = clock
         self.command = command
@@ -134,9 +135,9 @@ class Execution:
             ctx.check()
         except OperationTimeout:
             raise OperationTimeout(
-                f"{self.command[0]!r} in machine {self._machine!r} didn't end in time",
+                f"{self.command[0]!r} in machine {self.machine!r} didn't end in time",
                 hint="it goes on there; give it a longer timeout_s",
-                machine=self._machine,
+                machine=self.machine,
             ) from None
 
     def __enter__(self) -> Execution:
@@ -148,7 +149,7 @@ class Execution:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Execution of {self.command[0]!r} in {self._machine!r}>"
+        return f"<Execution of {self.command[0]!r} in {self.machine!r}>"
 
 
 def run_to_end(running: Execution, data: bytes, ctx: Context) -> Completed:

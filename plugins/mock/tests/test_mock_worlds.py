@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vhal_mock.clock import Clock
 from vhal_mock.console import MockConsole
 from vhal_mock.physics import MOST_ROUNDS, SWITCH_S, rounds
-from vhal_mock.world import World, find, forget_default
+from vhal_mock.world import World, find, swap_default
 
 import vhal
 from vhal.driver import Context
@@ -41,7 +41,7 @@ class TestWorlds:
         assert find(name).host("a").uuid == host.uuid
 
     def test_the_default_one(self) -> None:
-        forget_default()
+        swap_default(None)
         assert list(find(None).hosts) == ["a", "b"]
         assert find(None) is find(None)
         with pytest.raises(NotFound, match="no mock host 'z'") as caught:
