@@ -63,6 +63,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     from vhal.errors import VhalError
     from vhal.testing.trial import Trial, Wishes
 
+    problem = None
     try:
         # The nearest marker counts, argument by argument.
         named = {name: value for marker in reversed(markers) for name, value in marker.kwargs.items()}
@@ -74,7 +75,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         item.config.stash[_TRIAL] = trial
         trial.begin()
     except VhalError as error:
-        pytest.fail(f"@pytest.mark.vhal: {error}\nhint: {error.hint}", pytrace=False)
+        problem = f"@pytest.mark.vhal: {error}"
+    if problem:
+        pytest.fail(problem, pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

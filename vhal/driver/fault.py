@@ -181,8 +181,14 @@ class FaultPlan:
         Raises:
             vhal.errors.InvalidSpec: There is no such fault.
         """
-        if isinstance(fault, str):
+        if not isinstance(fault, Fault):
             fault = Fault(at=fault, kind=kind, **fields)
+        elif fields:
+            raise InvalidSpec(
+                f"a Fault is whole; {', '.join(fields)} can't be added to it",
+                problems=[(name, "is given beside a Fault") for name in fields],
+                hint="give the point as text, or all fields to Fault()",
+            )
         with self._lock:
             self._armed.append(_Armed(fault, f"{self.seed}:{self._added}"))
             self._added += 1

@@ -43,14 +43,16 @@ class Wishes:
             if name not in known:
                 near = get_close_matches(name, known, 1)
                 raise InvalidSpec(
-                    f"@pytest.mark.vhal takes no {name}",
+                    f"there is no argument {name}",
                     problems=[(name, "there is no such argument")],
                     hint=f"did you mean {near[0]}=?" if near else f"it takes {', '.join(known)}, each with its name",
                 )
         wishes = cls(**named)
         if wishes.leaks is not None and wishes.leaks not in LEAKS:
             raise InvalidSpec(
-                f"leaks={wishes.leaks!r} says nothing", problems=[("leaks", f"must be one of {', '.join(LEAKS)}")]
+                f"leaks={wishes.leaks!r} says nothing",
+                problems=[("leaks", f"must be one of {', '.join(LEAKS)}")],
+                hint=f"it is one of {', '.join(LEAKS)}",
             )
         return wishes
 

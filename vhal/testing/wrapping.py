@@ -83,7 +83,7 @@ def _wrap_preparation(owner: Any, held: Held) -> None:
     """Let ``held`` begin before pytest's ``setup_method`` and end after ``teardown_method``."""
     prepare, tidy = getattr(owner, "setup_method", None), getattr(owner, "teardown_method", None)
 
-    def setup_method(self: Any, method: Any) -> None:
+    def setup_method(self: Any, method: Any = None) -> None:
         held.__enter__()
         try:
             _call(prepare, self, method)
@@ -91,7 +91,7 @@ def _wrap_preparation(owner: Any, held: Held) -> None:
             held.__exit__(None, None, None)
             raise
 
-    def teardown_method(self: Any, method: Any) -> None:
+    def teardown_method(self: Any, method: Any = None) -> None:
         try:
             _call(tidy, self, method)
         finally:
