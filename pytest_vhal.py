@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from vhal_mock.clock import Clock
     from vhal_mock.world import World
 
-    from vhal.driver.fault import FaultPlan
     from vhal.host import Host
+    from vhal.testing.faults import WorldFaults
     from vhal.testing.trial import Trial
 
 LEAKS = ("error", "warn", "ignore")
@@ -175,8 +175,8 @@ def vhal_clock(mock_world: World) -> Clock:
 
 
 @pytest.fixture
-def vhal_chaos(mock_world: World) -> FaultPlan:
+def vhal_chaos(mock_world: World) -> WorldFaults:
     """What goes wrong in the test's world: ``vhal_chaos.add("migration.transfer.round=3", "host-crash", host="b")``."""
-    from vhal.testing import worlds
+    from vhal.testing.faults import WorldFaults
 
-    return worlds.faults(mock_world)
+    return WorldFaults(mock_world)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -172,23 +172,8 @@ class FaultPlan:
         """Those that may still strike."""
         return [armed.fault for armed in self._armed if armed.left != 0]
 
-    def add(self, fault: Fault | str, kind: FaultKind | str = FaultKind.ERROR, **fields: Any) -> None:
-        """Let ``fault`` strike from now on, too.
-
-        ``plan.add("create.begin", "hang", host="b")`` is short for
-        ``plan.add(Fault(at="create.begin", kind="hang", host="b"))``.
-
-        Raises:
-            vhal.errors.InvalidSpec: There is no such fault.
-        """
-        if not isinstance(fault, Fault):
-            fault = Fault(at=fault, kind=kind, **fields)
-        elif fields:
-            raise InvalidSpec(
-                f"a Fault is whole; {', '.join(fields)} can't be added to it",
-                problems=[(name, "is given beside a Fault") for name in fields],
-                hint="give the point as text, or all fields to Fault()",
-            )
+    def add(self, fault: Fault) -> None:
+        """Let ``fault`` strike from now on, too."""
         with self._lock:
             self._armed.append(_Armed(fault, f"{self.seed}:{self._added}"))
             self._added += 1

@@ -23,16 +23,18 @@ from typing import TYPE_CHECKING
 from vhal._lazy import attach
 
 if TYPE_CHECKING:
+    from vhal.testing.faults import WorldFaults
     from vhal.testing.harness import Harness
     from vhal.testing.simulation import Simulation, simulated
     from vhal.testing.suite import BackendSuite
 
 _HOMES = {
+    "faults": ["WorldFaults"],
     "harness": ["Harness"],
     "simulation": ["Simulation", "simulated"],
     "suite": ["BackendSuite"],
 }
 
-__all__ = ["BackendSuite", "Harness", "Simulation", "simulated"]
+__all__ = ["BackendSuite", "Harness", "Simulation", "WorldFaults", "simulated"]
 
 __getattr__ = attach(__name__, {name: f"vhal.testing.{home}" for home, names in _HOMES.items() for name in names})

@@ -15,7 +15,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -123,16 +122,10 @@ class Simulation:
         else:
             world = worlds.make(self._hosts, self._spec, self._seed)
         for where, name in self._map.items():
-            if name in world.hosts:
-                continue
             if worlds.is_given(world):
-                near = get_close_matches(name, world.hosts, 1)
-                raise InvalidSpec(
-                    f"map[{where!r}]: the simulated world has no host {name!r}",
-                    problems=[(f"map[{where!r}]", f"there is no host {name!r}")],
-                    hint=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(world.hosts)}",
-                )
-            worlds.add_host(world, name)
+                worlds.check_host(world, name, f"map[{where!r}]")
+            else:
+                worlds.add_host(world, name)
         return world
 
     def _open(self, where: str) -> tuple[Driver, HostUrl]:

@@ -10,6 +10,7 @@ import itertools
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
@@ -24,7 +25,7 @@ from vhal.registry import registry
 if TYPE_CHECKING:
     from vhal_mock.world import World
 
-    from vhal.driver.fault import FaultPlan
+    from vhal.driver.fault import Fault, FaultPlan
 
 Hosts: TypeAlias = int | Iterable[str | Mapping[str, Any]]
 """How many hosts a world has; or their names, or what each is made of."""
@@ -134,10 +135,34 @@ def active(world: World) -> Iterator[tuple[str, str, str, str]]:
                 yield id, machine.spec.name, str(machine.state), name
 
 
-def faults(world: Any) -> FaultPlan:
+def check_host(world: World, name: str, place: str) -> None:
+    """Return if ``world`` has a host ``name``.
+
+    Raises:
+        vhal.errors.InvalidSpec: It hasn't; the hint has the nearest, ``place`` is where it was named.
+    """
+    if name not in world.hosts:
+        near = get_close_matches(name, world.hosts, 1)
+        raise InvalidSpec(
+            f"{place}: the simulated world has no host {name!r}",
+            problems=[(place, f"there is no host {name!r}")],
+            hint=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(world.hosts)}",
+        )
+
+
+def plan(world: Any) -> FaultPlan:
     """Return what goes wrong in ``world``."""
-    plan: FaultPlan = world.faults
-    return plan
+    faults: FaultPlan = world.faults
+    return faults
+
+
+def inject(world: Any, fault: Fault) -> None:
+    """Let ``fault`` go wrong in ``world``.
+
+    Raises:
+        vhal.errors.InvalidSpec: The simulator has no such point.
+    """
+    world.inject(fault)
 
 
 # the world that mock:/// means
