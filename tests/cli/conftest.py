@@ -20,7 +20,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> vhal.registry.Registry:
     made = vhal.registry.Registry()
     monkeypatch.setattr(vhal.registry, "registry", made)
     monkeypatch.setattr(vhal.host, "registry", made)
-    vhal_mock.world.forget_default()
+    vhal_mock.world.swap_default(None)
     return made
 
 

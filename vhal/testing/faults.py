@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class WorldFaults:
-    """The faults of one world: :class:`~vhal.driver.fault.FaultPlan` with a short spelling, and points that are checked.
+    """The faults of one world, with a short spelling, and checked: points and hosts must be there.
 
     Concurrency: safe from any thread.
     """
