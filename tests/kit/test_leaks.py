@@ -41,7 +41,7 @@ LEAKY = """
 """
 APP = """
     import vhal
-    from vhal.operation import calling
+    from vhal.operation import call_context
 
     def deploy(where):
         return vhal.connect(where)
@@ -50,8 +50,7 @@ APP = """
         wait.wait()
 
     def stubborn():
-        with calling(None) as ctx:
-            ctx.wait(600)
+        call_context(None).wait(600)
 """
 
 

@@ -11,7 +11,7 @@ from vhal.testing import worlds
 if TYPE_CHECKING:
     from vhal_mock.world import World
 
-    from vhal.driver.fault import FaultPlan
+    from vhal.driver import FaultPlan
 
 
 class WorldFaults:

@@ -21,11 +21,12 @@ from vhal.driver.url import HostUrl
 from vhal.errors import InvalidSpec
 from vhal.layers.layer import Layer
 from vhal.registry import registry
+from vhal.spec.load import load_model
 
 if TYPE_CHECKING:
     from vhal_mock.world import World
 
-    from vhal.driver.fault import Fault, FaultPlan
+    from vhal.driver import Fault, FaultPlan
 
 Hosts: TypeAlias = int | Iterable[str | Mapping[str, Any]]
 """How many hosts a world has; or their names, or what each is made of."""
@@ -67,7 +68,8 @@ def make(hosts: Hosts | None = None, spec: str | Path | None = None, seed: int |
     seeded = {} if seed is None else {"seed": seed}
     made: World
     if spec is not None:
-        made = world_class.load(Path(spec), **seeded)
+        wanted = load_model(spec, _module("spec").WorldSpec).model_copy(update=seeded)
+        made = world_class.from_spec(wanted, Path(spec))
     else:
         made = world_class.from_spec({"hosts": _described(3 if hosts is None else hosts), **seeded})
     if hosts is not None or spec is not None:
@@ -110,8 +112,7 @@ def add_host(world: World, name: str) -> None:
     """Give ``world`` one more host. Does nothing if it has one of that name."""
     with _lock:
         if name not in world.hosts:
-            host = _module("host")
-            world.hosts[name] = host.SimHost(world, host.HostModel(name))
+            world.add_host(_module("model").HostModel(name))
 
 
 def open_host(world: World, name: str) -> Driver:
