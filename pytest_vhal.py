@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vhal.testing.trial import Trial
 
 LEAKS = ("error", "warn", "ignore")
+"""As ``vhal.testing.trial.LEAKS``, which must not be imported yet."""
 FIXTURES = frozenset({"mock_world", "vhal_chaos", "vhal_clock", "vhal_fleet", "vhal_host"})
 MARKER = "vhal(hosts=…, spec=…, seed=…, leaks=…): the simulated world of the test, and what is done about leaks"
 
