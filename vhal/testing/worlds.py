@@ -21,7 +21,6 @@ from vhal.driver.url import HostUrl
 from vhal.errors import InvalidSpec
 from vhal.layers.layer import Layer
 from vhal.registry import registry
-from vhal.spec.load import load_model
 
 if TYPE_CHECKING:
     from vhal_mock.world import World
@@ -68,6 +67,8 @@ def make(hosts: Hosts | None = None, spec: str | Path | None = None, seed: int |
     seeded = {} if seed is None else {"seed": seed}
     made: World
     if spec is not None:
+        from vhal.spec.load import load_model
+
         wanted = load_model(spec, _module("spec").WorldSpec).model_copy(update=seeded)
         made = world_class.from_spec(wanted, Path(spec))
     else:
