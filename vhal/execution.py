@@ -18,7 +18,7 @@ from vhal import _opened
 from vhal.driver.capability import ProcessStream
 from vhal.driver.context import Context
 from vhal.errors import CommandFailed, OperationTimeout, VhalError
-from vhal.operation import calling
+from vhal.operation import call_context
 
 OUTPUT, ERRORS = 1, 2
 """The descriptors that :meth:`Execution.read` tells of."""
@@ -106,8 +106,8 @@ class Execution:
             vhal.errors.OperationTimeout: It hasn't ended within ``timeout_s``. It goes on.
             vhal.errors.OperationAborted: The operation that this is a part of was aborted. The program goes on.
         """
-        with calling(timeout_s) as ctx:
-            return self._end(ctx)
+        ctx = call_context(timeout_s)
+        return self._end(ctx)
 
     def close(self) -> None:
         """Let go of it; one that still runs goes on without you. A read that waits ends. Idempotent."""

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from vhal.driver.capability import EXEC, FILES
-from vhal.operation import calling
+from vhal.operation import call_context
 from vhal.spec.state import allowed
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class Guest(ABC):
         from vhal.execution import raise_failed, run_to_end
 
         data = input.encode() if isinstance(input, str) else input or b""
-        with calling(timeout_s) as ctx, self._execute(command, ctx, env, user, cwd, False) as running:
+        ctx = call_context(timeout_s)
+        with self._execute(command, ctx, env, user, cwd, False) as running:
             done = run_to_end(running, data, ctx)
         if check:
             raise_failed(running.command, done, machine=self.name, host=self._guard.name, backend=self._guard.backend)
@@ -107,8 +108,8 @@ class Guest(ABC):
             vhal.errors.InvalidSpec: The command is one text, or empty.
             vhal.errors.NotFound: There is no such program, user or folder.
         """
-        with calling(timeout_s) as ctx:
-            return self._execute(command, ctx, env, user, cwd, terminal)
+        ctx = call_context(timeout_s)
+        return self._execute(command, ctx, env, user, cwd, terminal)
 
     def _execute(
         self,
@@ -136,8 +137,8 @@ class Guest(ABC):
         """
         from vhal.files import read_file
 
-        with calling(timeout_s) as ctx:
-            return read_file(self._files(), self.id, path, ctx)
+        ctx = call_context(timeout_s)
+        return read_file(self._files(), self.id, path, ctx)
 
     def write_file(self, path: str, data: bytes | str, mode: int = 0o644, *, timeout_s: float | None = None) -> None:
         """Make or replace a file in it, owned by its root.
@@ -148,8 +149,8 @@ class Guest(ABC):
         """
         from vhal.files import write_file
 
-        with calling(timeout_s) as ctx:
-            write_file(self._files(), self.id, path, data.encode() if isinstance(data, str) else data, mode, ctx)
+        ctx = call_context(timeout_s)
+        write_file(self._files(), self.id, path, data.encode() if isinstance(data, str) else data, mode, ctx)
 
     def copy_in(self, local: str | os.PathLike[str], path: str, *, timeout_s: float | None = None) -> None:
         """Copy a local file or folder into it, to be called ``path`` there, or, if that ends with ``/``, into it.
@@ -164,8 +165,8 @@ class Guest(ABC):
         """
         from vhal.files import copy_in
 
-        with calling(timeout_s) as ctx:
-            copy_in(self._files(), self.id, local, path, ctx)
+        ctx = call_context(timeout_s)
+        copy_in(self._files(), self.id, local, path, ctx)
 
     def copy_out(self, path: str, local: str | os.PathLike[str], *, timeout_s: float | None = None) -> None:
         """Copy a file or folder of it here, to be called ``local``, or, if that ends with ``/``, into it.
@@ -181,8 +182,8 @@ class Guest(ABC):
         """
         from vhal.unpack import copy_out
 
-        with calling(timeout_s) as ctx:
-            copy_out(self._files(), self.id, path, local, ctx)
+        ctx = call_context(timeout_s)
+        copy_out(self._files(), self.id, path, local, ctx)
 
     def _files(self) -> Files:
         return self._guard.require(FILES, self._in_state("copy"))

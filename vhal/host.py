@@ -14,7 +14,7 @@ from vhal.errors import InvalidSpec, InvalidState, NotFound
 from vhal.layers.guard import Guard
 from vhal.machine import Machine
 from vhal.opener import open_driver
-from vhal.operation import calling
+from vhal.operation import call_context
 from vhal.registry import registry
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ class Host:
             )
         if spec.options:
             registry.check_options(spec.options, guard.backend)
-        with calling(timeout_s) as ctx:
-            made = Machine(self, guard.create(spec, ctx))
+        made = Machine(self, guard.create(spec, call_context(timeout_s)))
         _opened.tell(made)
         return made
 

@@ -23,7 +23,7 @@ from vhal.driver.context import Progress
 from vhal.driver.driver import STOP_TIMEOUT_S, StopMode
 from vhal.errors import InvalidSpec, InvalidState, MigrationInDoubt, NotFound, OperationTimeout, VhalError
 from vhal.guest import Guest
-from vhal.operation import calling
+from vhal.operation import call_context
 from vhal.registry import registry
 from vhal.spec.state import MachineState
 
@@ -95,8 +95,8 @@ class Machine(Guest):
 
     def start(self, *, timeout_s: float | None = None) -> None:
         """Start it: stopped or crashed → running. Returns when its processors run; see :meth:`wait`."""
-        with calling(timeout_s) as ctx:
-            self._guard.start(self.id, ctx)
+        ctx = call_context(timeout_s)
+        self._guard.start(self.id, ctx)
 
     def stop(self, *, force: bool = False, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Stop it: running → stopped, by asking the guest.
@@ -108,33 +108,33 @@ class Machine(Guest):
         Raises:
             vhal.errors.OperationTimeout: The guest didn't stop in time. It keeps running.
         """
-        with calling(timeout_s) as ctx:
-            self._guard.stop(self.id, StopMode.FORCED if force else StopMode.GRACEFUL, ctx)
+        ctx = call_context(timeout_s)
+        self._guard.stop(self.id, StopMode.FORCED if force else StopMode.GRACEFUL, ctx)
 
     def reboot(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Restart the guest; where the engine can't, stop and start the machine."""
-        with calling(timeout_s) as ctx:
-            self._guard.require(REBOOT, self._seen).reboot(self.id, ctx)
+        ctx = call_context(timeout_s)
+        self._guard.require(REBOOT, self._seen).reboot(self.id, ctx)
 
     def pause(self, *, timeout_s: float | None = None) -> None:
         """Halt its processors and keep its memory: running → paused."""
-        with calling(timeout_s) as ctx:
-            self._guard.require(PAUSE, self._seen).pause(self.id, ctx)
+        ctx = call_context(timeout_s)
+        self._guard.require(PAUSE, self._seen).pause(self.id, ctx)
 
     def resume(self, *, timeout_s: float | None = None) -> None:
         """Let it go on: paused → running."""
-        with calling(timeout_s) as ctx:
-            self._guard.require(PAUSE, self._seen).resume(self.id, ctx)
+        ctx = call_context(timeout_s)
+        self._guard.require(PAUSE, self._seen).resume(self.id, ctx)
 
     def save(self, *, timeout_s: float | None = None) -> None:
         """Put its memory on disk and free its host of it: running or paused → saved."""
-        with calling(timeout_s) as ctx:
-            self._guard.require(SAVE, self._seen).save(self.id, ctx)
+        ctx = call_context(timeout_s)
+        self._guard.require(SAVE, self._seen).save(self.id, ctx)
 
     def restore(self, *, timeout_s: float | None = None) -> None:
         """Bring it back from disk: saved → running."""
-        with calling(timeout_s) as ctx:
-            self._guard.require(SAVE, self._seen).restore(self.id, ctx)
+        ctx = call_context(timeout_s)
+        self._guard.require(SAVE, self._seen).restore(self.id, ctx)
 
     def delete(self, *, force: bool = False, keep_disks: bool = False, timeout_s: float | None = None) -> None:
         """Remove it, and the disks that were made for it; disks that were there before it stay.
@@ -145,10 +145,10 @@ class Machine(Guest):
                 the disks are in use elsewhere.
             timeout_s: The whole call's deadline.
         """
-        with calling(timeout_s) as ctx:
-            if force and self._guard.inspect(self.id).state.active:
-                self._guard.stop(self.id, StopMode.FORCED, ctx)
-            self._guard.delete(self.id, ctx, keep_disks)
+        ctx = call_context(timeout_s)
+        if force and self._guard.inspect(self.id).state.active:
+            self._guard.stop(self.id, StopMode.FORCED, ctx)
+        self._guard.delete(self.id, ctx, keep_disks)
 
     def wait(
         self, condition: MachineState | Literal["ready"] | str = "ready", *, timeout_s: float = READY_TIMEOUT_S
@@ -168,27 +168,27 @@ class Machine(Guest):
             )
         ready = self._guard.require(READINESS, self._seen) if condition == "ready" else None
         pause_s = 0.005
-        with calling(timeout_s) as ctx:
-            try:
-                while True:
-                    info = self.info()
-                    if ready is None:
-                        if info.state == condition:
-                            return info
-                    elif info.state is MachineState.RUNNING and ready.ready(self.id):
+        ctx = call_context(timeout_s)
+        try:
+            while True:
+                info = self.info()
+                if ready is None:
+                    if info.state == condition:
                         return info
-                    ctx.report(Progress("wait", message=f"{self.name} is {info.state}"))
-                    ctx.wait(pause_s)
-                    pause_s = min(0.25, pause_s * 2)
-            except OperationTimeout:
-                hint = "does its guest run an agent or a health check?" if ready else "has somebody asked it to?"
-                raise OperationTimeout(
-                    f"machine {self.name!r} wasn't {condition} within {timeout_s:g} s; it is {self._seen.state}",
-                    hint=hint,
-                    machine=self.name,
-                    host=self._guard.name,
-                    backend=self._guard.backend,
-                ) from None
+                elif info.state is MachineState.RUNNING and ready.ready(self.id):
+                    return info
+                ctx.report(Progress("wait", message=f"{self.name} is {info.state}"))
+                ctx.wait(pause_s)
+                pause_s = min(0.25, pause_s * 2)
+        except OperationTimeout:
+            hint = "does its guest run an agent or a health check?" if ready else "has somebody asked it to?"
+            raise OperationTimeout(
+                f"machine {self.name!r} wasn't {condition} within {timeout_s:g} s; it is {self._seen.state}",
+                hint=hint,
+                machine=self.name,
+                host=self._guard.name,
+                backend=self._guard.backend,
+            ) from None
 
     def resize(
         self, cpus: int | None = None, memory: Bytes | int | str | None = None, *, timeout_s: float | None = None
@@ -205,8 +205,8 @@ class Machine(Guest):
         from vhal.arguments import sizes
 
         wanted = sizes(self.name, cpus, memory)
-        with calling(timeout_s) as ctx:
-            self._guard.require(RESIZE, self._seen).resize(self.id, *wanted, ctx)
+        ctx = call_context(timeout_s)
+        self._guard.require(RESIZE, self._seen).resize(self.id, *wanted, ctx)
 
     def snapshot(self, name: str, *, memory: bool = False, timeout_s: float | None = None) -> SnapshotInfo:
         """Keep it as it is now, on its host, with its memory or without; it goes on as before.
@@ -220,9 +220,9 @@ class Machine(Guest):
         """
         from vhal.arguments import snapshot_name
 
-        with calling(timeout_s) as ctx:
-            able = self._guard.require(SNAPSHOTS, self._seen)
-            return able.snapshot(self.id, snapshot_name(name), memory, ctx)
+        ctx = call_context(timeout_s)
+        able = self._guard.require(SNAPSHOTS, self._seen)
+        return able.snapshot(self.id, snapshot_name(name), memory, ctx)
 
     def snapshots(self) -> list[SnapshotInfo]:
         """Return its snapshots, the oldest first."""
@@ -236,8 +236,8 @@ class Machine(Guest):
         """
         from vhal.arguments import snapshot_name
 
-        with calling(timeout_s) as ctx:
-            self._guard.require(SNAPSHOTS, self._seen).revert(self.id, snapshot_name(name), ctx)
+        ctx = call_context(timeout_s)
+        self._guard.require(SNAPSHOTS, self._seen).revert(self.id, snapshot_name(name), ctx)
 
     def delete_snapshot(self, name: str, *, timeout_s: float | None = None) -> None:
         """Forget a snapshot; the machine isn't changed.
@@ -247,8 +247,8 @@ class Machine(Guest):
         """
         from vhal.arguments import snapshot_name
 
-        with calling(timeout_s) as ctx:
-            self._guard.require(SNAPSHOTS, self._seen).delete_snapshot(self.id, snapshot_name(name), ctx)
+        ctx = call_context(timeout_s)
+        self._guard.require(SNAPSHOTS, self._seen).delete_snapshot(self.id, snapshot_name(name), ctx)
 
     def usage(self) -> Usage:
         """Return what it uses of its host now; a rate is :func:`vhal.spec.rates` of two.
@@ -306,13 +306,13 @@ class Machine(Guest):
         policy = policy or MigrationPolicy()
         target = self._destination(destination, policy)
         info = self.info()
-        with calling(timeout_s) as ctx:
-            move = migrate if policy.live or info.state is not MachineState.RUNNING else migrate_cold
-            try:
-                result, arrived = move(self._guard, target, info, policy, ctx)
-            except MigrationInDoubt:
-                self._follow(destination)
-                raise
+        ctx = call_context(timeout_s)
+        move = migrate if policy.live or info.state is not MachineState.RUNNING else migrate_cold
+        try:
+            result, arrived = move(self._guard, target, info, policy, ctx)
+        except MigrationInDoubt:
+            self._follow(destination)
+            raise
         self._host, self._seen = destination, arrived
         return result
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from contextvars import ContextVar, copy_context
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -28,30 +27,12 @@ T = TypeVar("T")
 _current: ContextVar[Context | None] = ContextVar("vhal_operation", default=None)
 
 
-class calling:  # noqa: N801 - reads as a verb where it is used: with calling(timeout_s) as ctx
-    """Give a call its context: the operation's it runs in, if any, with its own deadline on top."""
-
-    __slots__ = ("_nested", "_timeout_s")
-
-    def __init__(self, timeout_s: float | None) -> None:
-        self._timeout_s = timeout_s
-        self._nested: AbstractContextManager[None] | None = None
-
-    def __enter__(self) -> Context:
-        outer = _current.get()
-        if outer is None:
-            return Context(self._timeout_s)
-        if self._timeout_s is None:
-            return outer
-        remaining = outer.remaining_s
-        inner = Context(self._timeout_s if remaining is None else min(self._timeout_s, remaining), outer.report)
-        self._nested = outer.on_abort(inner.abort)
-        self._nested.__enter__()
-        return inner
-
-    def __exit__(self, *_: object) -> None:
-        if self._nested is not None:
-            self._nested.__exit__(None, None, None)
+def call_context(timeout_s: float | None) -> Context:
+    """Return a call's context: that of the operation it runs in, if any, with its own deadline on top."""
+    outer = _current.get()
+    if outer is None:
+        return Context(timeout_s)
+    return outer if timeout_s is None else outer.within(timeout_s)
 
 
 class Operation(Generic[T]):

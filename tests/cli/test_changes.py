@@ -48,9 +48,9 @@ class TestStats:
         vhal_mock.world.find(None).clock.spend(20)
         header, row = cli("stats", "web").stdout.splitlines()
         assert header.split()[:3] == ["NAME", "CPU", "MEMORY"]
-        assert row.split() == ["web", "2.0", "s", "256", "MiB", "-", "-", "-", "-", "0", "mock:///a"]
+        assert row.split() == ["web", "2.0", "s", "256", "MiB", *["0", "B"] * 4, "0", "mock:///a"]
         (item,) = cli.items("stats")
-        assert (item["name"], item["cpu_s"], item["read"]) == ("web", 2.0, None)
+        assert (item["name"], item["cpu_s"], item["read"]) == ("web", 2.0, 0)
         assert cli.error("stats", "nobody", code=3)["code"] == "not-found"
 
     def test_again_and_again(self, cli: Cli, web: vhal.Machine, monkeypatch: pytest.MonkeyPatch) -> None:

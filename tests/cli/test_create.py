@@ -127,7 +127,7 @@ def test_usage(cli: Cli, words: list[str], message: str) -> None:
     [
         (["web", "--disk", "size=lots"], "disks[0].size"),
         (["web", "--disk", "colour=red"], "disks[0].colour"),
-        (["web", "--memory", "1"], "memory"),
+        (["web", "--memory", "1"], "memory.size"),
         (["-x-"], None),
         (["web", "--option", "mock.boots=1"], "options.mock.boots"),
     ],

@@ -3,7 +3,7 @@
 ========  ==============================================================================================
 python    is run; the blocks of one page share their names, and the temporary folder that they run in
 output    is what the block before it printed; ``…`` stands for anything
-toml      is read: as a spec, as hosts.toml or, with a ``project`` table, as TOML only
+toml      is read: as a spec, as hosts.toml, as a simulated world or, with a ``project`` table, as TOML only
 json      is read as a spec; so is yaml
 console   each line that begins with ``$`` is looked at; see ``tests.docs.commands``
 text      is shown and not judged
@@ -117,6 +117,11 @@ def _toml(example: Example) -> None:
         return
     data = tomllib.loads(body)
     if "project" in data:
+        return
+    if isinstance(data.get("hosts"), list):
+        from vhal_mock import World
+
+        World.from_spec(data)
         return
     if "hosts" in data:
         _hosts(body, Path(example.namespace["_folder"].name) / "hosts.toml")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import click
 from click.testing import CliRunner
+from vhal_mock.points import POINTS
 
 from vhal import errors
 from vhal.cli.app import EXIT_CODES, app
 from vhal.driver.capability import CAPABILITIES
+from vhal.driver.fault import FaultKind
 from vhal.migration.decision import Sight, decide
 from vhal.registry import registry
 from vhal.spec.state import TRANSITIONS, MachineState
@@ -110,6 +113,18 @@ def decisions() -> str:
     return table(["source", "destination", "verdict"], rows)
 
 
+def fault_points() -> str:
+    """Return the points of the simulator."""
+    return table(["point", "what is true there"], [(f"`{name}`", said) for name, said in POINTS.items()])
+
+
+def fault_kinds() -> str:
+    """Return the kinds of fault, as their docstrings say."""
+    source = Path(inspect.getfile(FaultKind)).read_text()
+    said = re.findall(r'^    [A-Z_]+ = "([a-z-]+)"\n    """(.+?)"""', source, re.M | re.S)
+    return table(["kind", "what happens"], [(f"`{kind}`", " ".join(text.split())) for kind, text in said])
+
+
 def exit_codes() -> str:
     """Return the exit codes of the command line."""
     rows = re.findall(r"^  (\d+) +(.+)$", EXIT_CODES, re.M)
@@ -149,6 +164,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "capabilities": capabilities,
     "urls": urls,
     "decisions": decisions,
+    "fault-points": fault_points,
+    "fault-kinds": fault_kinds,
     "exit-codes": exit_codes,
     "cli": cli,
 }

@@ -73,6 +73,38 @@ def test_a_callback_is_forgotten_after_an_error() -> None:
     assert not called
 
 
+class TestAPart:
+    @pytest.mark.parametrize(("whole_s", "part_s", "least"), [(None, 5, 5), (5, 500, 5), (500, 5, 5), (0, 5, 0)])
+    def test_ends_by_the_nearer_deadline(self, whole_s: float | None, part_s: float, least: float) -> None:
+        left = Context(whole_s).within(part_s).remaining_s
+        assert left is not None
+        assert left <= least
+
+    def test_its_deadline_is_its_own(self) -> None:
+        ctx = Context()
+        with pytest.raises(OperationTimeout):
+            ctx.within(0).check()
+        ctx.check()
+
+    def test_is_aborted_with_the_whole(self) -> None:
+        ctx, called = Context(), list[str]()
+        before = ctx.within(60)
+        with before.on_abort(lambda: called.append("part")), ctx.on_abort(lambda: called.append("whole")):
+            ctx.abort()
+        assert called == ["part", "whole"]
+        for part in (before, ctx.within(60), before.within(60)):
+            assert part.aborted
+            with pytest.raises(OperationAborted):
+                part.wait(60)
+
+    def test_reports_to_the_whole(self) -> None:
+        seen: list[Progress] = []
+        ctx = Context(on_progress=seen.append)
+        ctx.within(5).within(5).report(Progress("a"))
+        assert seen == [Progress("a")]
+        assert ctx.last is seen[0]
+
+
 def test_reports_go_to_whoever_listens() -> None:
     seen: list[Progress] = []
     ctx = Context(on_progress=seen.append)

@@ -70,7 +70,7 @@ def test_a_short_call_is_waited_for(locks: MachineLocks) -> None:
     with ThreadPoolExecutor(1) as pool:
         with held(locks, "stop") as leave:
             waiting = pool.submit(start)
-            while locks._entries["a", "1"].users < 2:
+            while locks._entries["a", "1"].over is None:
                 threading.Event().wait(0.001)
             order.append("stop")
             leave.set()
@@ -109,7 +109,7 @@ def test_waiting_ends_when_a_long_call_comes_first(locks: MachineLocks) -> None:
 
         with ThreadPoolExecutor(1) as pool:
             waiting: Future[None] = pool.submit(start)
-            while entry.users < 2:
+            while entry.over is None:
                 threading.Event().wait(0.001)
             entry.call = "migrate"
             with pytest.raises(Busy, match=r"migrate\(\)"):

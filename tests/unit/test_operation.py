@@ -10,7 +10,7 @@ import pytest
 import vhal
 from vhal.driver.context import Context, Progress
 from vhal.errors import OperationAborted, OperationTimeout
-from vhal.operation import begin, calling
+from vhal.operation import begin, call_context
 
 
 class Gate:
@@ -71,9 +71,9 @@ def test_updates_gives_every_report_whenever_it_is_asked_for() -> None:
 
     def work() -> None:
         gate()
-        with calling(None) as ctx:
-            for number in range(500):
-                ctx.report(Progress("work", done=number, total=500))
+        ctx = call_context(None)
+        for number in range(500):
+            ctx.report(Progress("work", done=number, total=500))
 
     op = begin(work)
     updates = op.updates()
@@ -91,9 +91,9 @@ def test_updates_that_nobody_fetches_are_bounded() -> None:
 
     def work() -> None:
         gate()
-        with calling(None) as ctx:
-            for number in range(3000):
-                ctx.report(Progress("work", done=number))
+        ctx = call_context(None)
+        for number in range(3000):
+            ctx.report(Progress("work", done=number))
 
     op = begin(work)
     updates = op.updates()
@@ -108,11 +108,11 @@ def test_updates_come_while_it_runs() -> None:
     first, second = threading.Event(), threading.Event()
 
     def work() -> None:
-        with calling(None) as ctx:
-            first.wait(60)
-            ctx.report(Progress("first"))
-            second.wait(60)
-            ctx.report(Progress("second"))
+        ctx = call_context(None)
+        first.wait(60)
+        ctx.report(Progress("first"))
+        second.wait(60)
+        ctx.report(Progress("second"))
 
     op = begin(work)
     updates = op.updates()
@@ -127,10 +127,10 @@ def test_an_abort_reaches_the_calls_inside() -> None:
     inside = threading.Event()
 
     def work() -> None:
-        with calling(None) as outer, calling(60) as inner:
-            assert outer is not inner
-            inside.set()
-            inner.wait(60)
+        outer, inner = call_context(None), call_context(60)
+        assert outer is not inner
+        inside.set()
+        inner.wait(60)
 
     op = begin(work)
     assert inside.wait(60)
@@ -145,8 +145,7 @@ def test_an_abort_before_a_call_stops_it() -> None:
 
     def work() -> None:
         gate()
-        with calling(60) as ctx:
-            ctx.check()
+        call_context(60).check()
 
     op = begin(work)
     op.abort()
@@ -164,16 +163,13 @@ def test_an_abort_after_the_end_changes_nothing() -> None:
 
 class TestNestedDeadlines:
     def test_outside_an_operation_a_call_has_its_own(self) -> None:
-        with calling(None) as ctx:
-            assert ctx.remaining_s is None
-        with calling(5) as ctx:
-            assert ctx.remaining_s is not None
+        assert call_context(None).remaining_s is None
+        assert call_context(5).remaining_s is not None
 
     def test_the_nearer_one_counts(self) -> None:
         def remaining(outer_s: float | None, inner_s: float | None) -> float | None:
             def work() -> float | None:
-                with calling(inner_s) as ctx:
-                    return ctx.remaining_s
+                return call_context(inner_s).remaining_s
 
             return vhal.Operation("work", work, timeout_s=outer_s).result()
 
@@ -185,8 +181,7 @@ class TestNestedDeadlines:
 
     def test_progress_goes_outwards(self) -> None:
         def work() -> None:
-            with calling(5) as ctx:
-                ctx.report(Progress("inner"))
+            call_context(5).report(Progress("inner"))
 
         op = begin(work)
         op.wait()
@@ -194,10 +189,9 @@ class TestNestedDeadlines:
 
     def test_an_inner_deadline_doesnt_end_the_operation(self) -> None:
         def work() -> str:
-            with pytest.raises(OperationTimeout), calling(0) as inner:
-                inner.check()
-            with calling(None) as outer:
-                outer.check()
+            with pytest.raises(OperationTimeout):
+                call_context(0).check()
+            call_context(None).check()
             return "went on"
 
         assert begin(work).result() == "went on"
@@ -217,9 +211,9 @@ def test_context_variables_come_along() -> None:
 
 def test_the_operation_is_not_the_callers_context() -> None:
     begin(lambda: None).result()
-    with calling(None) as one, calling(None) as two:
-        assert one is not two
-        assert isinstance(one, Context)
+    one, two = call_context(None), call_context(None)
+    assert one is not two
+    assert isinstance(one, Context)
 
 
 def test_several_calls_are_one_operation() -> None:

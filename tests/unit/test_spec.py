@@ -102,6 +102,12 @@ class TestWhatIsAccepted:
         with pytest.raises(InvalidSpec):
             spec.replace(nme="db")
 
+    def test_equal_sizes_are_kept_once(self) -> None:
+        first, second = (MachineSpec(name=name, cpus=2, memory="2GiB") for name in ("a", "b"))
+        assert first.cpus is second.cpus
+        assert first.memory is second.memory
+        assert first.memory == MachineSpec(name="c", memory=2 << 30).memory
+
     def test_options_of_other_backends_are_carried(self) -> None:
         assert MachineSpec(name="web", options={"other": {"x": 1}}).options["other"] == {"x": 1}
 
@@ -130,17 +136,17 @@ MALFORMED: list[tuple[dict[str, Any], str, str]] = [
     ({"cpus": True}, "cpus", "valid dictionary"),
     ({"cpus": "two"}, "cpus", "valid dictionary"),
     ({"cpus": 1.5}, "cpus", "valid dictionary"),
-    ({"cpus": {"count": 2, "topology": {"cores": 3}}}, "cpus", "is not 2 processors"),
-    ({"cpus": {"count": 2, "pinning": {2: "0"}}}, "cpus", "names processor 2"),
+    ({"cpus": {"count": 2, "topology": {"cores": 3}}}, "cpus.topology", "is not 2 processors"),
+    ({"cpus": {"count": 2, "pinning": {2: "0"}}}, "cpus.pinning", "names processor 2"),
     ({"cpus": {"count": 2, "pinning": {0: "0;reboot"}}}, "cpus.pinning[0]", "must match"),
     ({"cpus": {"count": 2, "pinning": {0: "\u0663"}}}, "cpus.pinning[0]", "must match"),
     ({"cpus": {"model": "<x>"}}, "cpus.model", "must match"),
     ({"memory": "2 GB of RAM"}, "memory.size", "is no size"),
     ({"memory": -1}, "memory.size", "between 0 and"),
-    ({"memory": 512}, "memory", "is the unit missing"),
+    ({"memory": 512}, "memory.size", "is the unit missing"),
     ({"memory": True}, "memory", "valid dictionary"),
     ({"memory": None}, "memory", "valid dictionary"),
-    ({"memory": {"size": "3GiB", "hugepages": "2GiB"}}, "memory", "multiple of the huge page"),
+    ({"memory": {"size": "3GiB", "hugepages": "2GiB"}}, "memory.hugepages", "multiple of the huge page"),
     ({"memory": {}}, "memory.size", "this field is required"),
     ({"boot": {"source": "floppy"}}, "boot", "does not match any of the expected tags"),
     ({"boot": {"source": "kernel"}}, "boot.kernel", "this field is required"),
@@ -158,7 +164,7 @@ MALFORMED: list[tuple[dict[str, Any], str, str]] = [
     ({"disks": [{"image": "a\nb"}]}, "disks[0].image", "must match"),
     ({"disks": [{"image": ""}]}, "disks[0].image", "must match"),
     ({"disks": [{"size": "1GiB", "format": "vmdk"}]}, "disks[0].format", "'qcow2' or 'raw'"),
-    ({"disks": [{"size": "1GiB", "name": "a"}, {"size": "1GiB", "name": "a"}]}, "", "two disks have one name"),
+    ({"disks": [{"size": "1GiB", "name": "a"}, {"size": "1GiB", "name": "a"}]}, "disks", "two disks have one name"),
     ({"disks": {"size": "1GiB"}}, "disks", "valid tuple"),
     ({"nics": [{"mac": "01:00:00:00:00:00"}]}, "nics[0].mac", "unicast"),
     ({"nics": [{"mac": "5254.00aa.bbcc"}]}, "nics[0].mac", "must match"),
@@ -167,7 +173,7 @@ MALFORMED: list[tuple[dict[str, Any], str, str]] = [
     ({"nics": [{"ip": "::1/129"}]}, "nics[0].ip", "no IP address"),
     ({"nics": [{"network": "a", "bridge": "b"}]}, "nics[0]", "one of network, bridge, user"),
     ({"nics": [{"bridge": "br0;reboot"}]}, "nics[0].bridge", "must match"),
-    ({"nics": [{"mac": "52:54:00:00:00:aa"}, {"mac": "52:54:00:00:00:AA"}]}, "", "two cards have one address"),
+    ({"nics": [{"mac": "52:54:00:00:00:aa"}, {"mac": "52:54:00:00:00:AA"}]}, "nics", "two cards have one address"),
     ({"serials": [{"log": "log.txt"}]}, "serials[0].log", "must match"),
     ({"gpus": [{"profile": "1g.5gb", "share": 0.5}]}, "gpus[0]", "not both"),
     ({"gpus": [{"share": 2}]}, "gpus[0].share", "less than or equal to 1"),
@@ -201,6 +207,11 @@ class TestWhatIsRefused:
     def test_says_everything_at_once(self) -> None:
         found = problems(name="..", cpus=0, disks=[{"size": "1GiB", "bus": "isa"}], nope=1)
         assert set(found) == {"name", "cpus.count", "disks[0].bus", "nope"}
+
+    def test_says_nothing_that_only_follows(self) -> None:
+        cpus = {"count": 0, "topology": {"cores": 2}, "pinning": {7: "0"}}
+        found = problems(kind="vms", cpus=cpus, memory={"size": "lots", "hugepages": "2MiB"}, mounts=[])
+        assert set(found) == {"kind", "cpus.count", "memory.size"}
 
     def test_is_json_ready(self) -> None:
         with pytest.raises(InvalidSpec) as caught:
@@ -468,6 +479,15 @@ def test_trusted_is_what_the_constructor_makes() -> None:
     assert hash(made) == hash(checked)
     with pytest.raises(ValueError, match="frozen"):
         made.name = "db"
+
+
+def test_trusted_models_have_nothing_in_common_that_changes() -> None:
+    fields: dict[str, Any] = {"id": "1", "kind": MachineKind.VM, "state": MachineState.RUNNING, "cpus": 1}
+    made, other = (MachineInfo.trusted(**fields, name=name, memory=Bytes("1GiB")) for name in ("a", "b"))
+    assert list(made.model_dump()) == [*fields, "name", "memory", "labels", "managed", "epoch", "spec"]
+    changed = made.model_copy(update={"epoch": 2, "extra": 1})
+    assert "extra" in changed.model_fields_set
+    assert other.model_fields_set == set(MachineInfo.model_fields)
 
 
 def test_user_data_is_left_out_of_json_and_never_read_back_as_a_mask() -> None:

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from vhal.driver.context import Context, Progress
     from vhal.driver.driver import Driver, StopMode
     from vhal.driver.event import Event, EventKind
-    from vhal.driver.fault import Fault, FaultKind, FaultPlan
+    from vhal.driver.fault import Fault, FaultKind
+    from vhal.driver.fault_plan import FaultPlan
     from vhal.driver.migration import MigrationPolicy, MigrationResult, Offer, Ticket, Transfer
     from vhal.driver.url import HostUrl, Transport
     from vhal.driver.version import SPI
@@ -91,7 +92,8 @@ _HOMES = {
     "context": ["Context", "Progress"],
     "driver": ["Driver", "StopMode"],
     "event": ["Event", "EventKind"],
-    "fault": ["Fault", "FaultKind", "FaultPlan"],
+    "fault": ["Fault", "FaultKind"],
+    "fault_plan": ["FaultPlan"],
     "migration": ["MigrationPolicy", "MigrationResult", "Offer", "Ticket", "Transfer"],
     "url": ["HostUrl", "Transport"],
     "version": ["SPI"],

@@ -39,6 +39,21 @@ class Progress:
         return min(1.0, self.done / self.total)
 
 
+class _Abort:
+    """Whether the end was asked for, and whom that was told; shared by a call's context and those of its parts."""
+
+    __slots__ = ("asked", "callbacks", "lock")
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.callbacks: list[Callable[[], None]] = []
+        self.lock = threading.Lock()
+
+
+_FIRST = threading.Lock()
+"""Lets one thread at a time be the first who needs a context's :class:`_Abort`."""
+
+
 class Context:
     """Deadline, abort and progress of one call.
 
@@ -49,15 +64,7 @@ class Context:
         on_progress: Called with each report, in the thread that reports; it must not block.
     """
 
-    __slots__ = (
-        "_aborted",
-        "_callbacks",
-        "_deadline",
-        "_lock",
-        "_on_progress",
-        "_timeout_s",
-        "last",
-    )
+    __slots__ = ("_abort", "_deadline", "_on_progress", "_timeout_s", "last")
 
     def __init__(
         self,
@@ -67,15 +74,14 @@ class Context:
         self._timeout_s = timeout_s
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._on_progress = on_progress
-        self._aborted: threading.Event | None = None
-        self._lock = threading.Lock()
-        self._callbacks: list[Callable[[], None]] = []
+        # Made when first needed: most calls are short, nobody aborts them, and it costs more than they do.
+        self._abort: _Abort | None = None
         self.last: Progress | None = None
 
     @property
     def aborted(self) -> bool:
         """Whether somebody asked for the end."""
-        return self._aborted is not None and self._aborted.is_set()
+        return self._abort is not None and self._abort.asked.is_set()
 
     @property
     def remaining_s(self) -> float | None:
@@ -89,7 +95,7 @@ class Context:
             vhal.errors.OperationAborted: Somebody asked for the end.
             vhal.errors.OperationTimeout: The deadline has passed.
         """
-        if self._aborted is not None and self._aborted.is_set():
+        if self._abort is not None and self._abort.asked.is_set():
             raise OperationAborted("the operation was aborted on request")
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise OperationTimeout(
@@ -116,17 +122,17 @@ class Context:
             vhal.errors.OperationTimeout: The deadline has passed.
         """
         remaining = self.remaining_s
-        self._event().wait(seconds if remaining is None else min(seconds, remaining))
+        self._shared().asked.wait(seconds if remaining is None else min(seconds, remaining))
         self.check()
 
     def abort(self) -> None:
         """Ask for the end. Callbacks of :meth:`on_abort` run in the calling thread. Idempotent."""
-        event = self._event()
-        with self._lock:
-            if event.is_set():
+        abort = self._shared()
+        with abort.lock:
+            if abort.asked.is_set():
                 return
-            event.set()
-            callbacks = list(self._callbacks)
+            abort.asked.set()
+            callbacks = list(abort.callbacks)
         for callback in callbacks:
             callback()
 
@@ -136,22 +142,32 @@ class Context:
 
         The callback must be quick, must not raise and may run in any thread.
         """
-        with self._lock:
-            late = self.aborted
+        abort = self._shared()
+        with abort.lock:
+            late = abort.asked.is_set()
             if not late:
-                self._callbacks.append(callback)
+                abort.callbacks.append(callback)
         if late:
             callback()
         try:
             yield
         finally:
-            with self._lock:
-                if callback in self._callbacks:
-                    self._callbacks.remove(callback)
+            with abort.lock:
+                if callback in abort.callbacks:
+                    abort.callbacks.remove(callback)
 
-    def _event(self) -> threading.Event:
-        # Made when first needed: most calls are short, nobody aborts them, and an Event costs more than they do.
-        with self._lock:
-            if self._aborted is None:
-                self._aborted = threading.Event()
-            return self._aborted
+    def within(self, timeout_s: float) -> Context:
+        """Return a context for a part of the call, which ends after ``timeout_s`` if the call doesn't end before.
+
+        The part reports to the call. Who aborts one of them aborts both.
+        """
+        remaining = self.remaining_s
+        part = Context(timeout_s if remaining is None else min(timeout_s, remaining), self.report)
+        part._abort = self._shared()
+        return part
+
+    def _shared(self) -> _Abort:
+        with _FIRST:
+            if self._abort is None:
+                self._abort = _Abort()
+            return self._abort

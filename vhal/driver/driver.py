@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -145,6 +146,14 @@ class Driver(ABC):
     def clock_s(self) -> float:
         """Return seconds on the clock by which this host's durations are measured; a simulated host has its own."""
         return time.monotonic()
+
+    def hold_clock(self) -> AbstractContextManager[None]:
+        """Return a context manager around calls that belong together.
+
+        Where the host's time isn't real, none passes between them: only a call that waits lets it pass. The core holds
+        the clocks of both hosts through a migration.
+        """
+        return nullcontext()
 
     def translate(self, error: Exception) -> VhalError | None:
         """Return the engine's ``error`` as one of ours, or None if it isn't the engine's.

@@ -1,16 +1,13 @@
 """What goes wrong, and where: faults at named points inside operations.
 
 A *point* is a place in an operation that has a name, as ``create.begin`` or ``migration.transfer.round=3``. Whoever has
-points (a simulator, :mod:`vhal.layers.chaos`) asks its :class:`FaultPlan` at each of them what strikes there. Here are
-the nouns and the decision only; what a kind of fault does is up to who asked.
+points (a simulator, :mod:`vhal.layers.chaos`) asks its plan (:mod:`vhal.driver.fault_plan`) at each what strikes there,
+and does what that kind of fault means to it.
 """
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -102,105 +99,6 @@ class Fault(Model):
             and self.machine in (None, machine)
             and (fnmatchcase(point, self.at) or point.partition("=")[0] == self.at)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """An operation was at a point."""
-
-    point: str
-    host: str
-    machine: str
-    number: int
-    """Which visit of that point on that host for that machine it was, from 0."""
-
-
-class _Armed:
-    """A fault and what it still has to do."""
-
-    __slots__ = ("chance", "fault", "left", "skip")
-
-    def __init__(self, fault: Fault, seed: str) -> None:
-        self.fault = fault
-        self.skip = fault.skip
-        self.left = fault.times
-        # Each fault has a stream of its own: adding one doesn't move the others. ``random()`` of a generator that is
-        # seeded with a string gives the same numbers on every version of Python.
-        self.chance = random.Random(seed)  # noqa: S311 - reproducible on purpose
-
-    def strikes(self) -> bool:
-        fault = self.fault
-        if self.left == 0:
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        if fault.probability is not None and self.chance.random() >= fault.probability:
-            return False
-        if self.left is not None:
-            self.left -= 1
-        return True
-
-
-class FaultPlan:
-    """Decides what strikes at which visit. The same seed and the same visits give the same strikes.
-
-    Concurrency: safe from any thread.
-
-    Args:
-        faults: What shall go wrong.
-        seed: Of those with a probability.
-    """
-
-    def __init__(self, faults: Iterable[Fault] = (), seed: int = 0) -> None:
-        self.seed = seed
-        self.visits: list[Visit] | None = None
-        """Every visit, if :meth:`watch` was called."""
-        self._armed: list[_Armed] = []
-        self._added = 0
-        self._counts: dict[tuple[str, str, str], int] = {}
-        self._lock = threading.Lock()
-        for fault in faults:
-            self.add(fault)
-
-    def __bool__(self) -> bool:
-        """Whether visits matter to it. Who has points asks this first, since most worlds have no faults."""
-        return bool(self._armed) or self.visits is not None
-
-    @property
-    def faults(self) -> list[Fault]:
-        """Those that may still strike."""
-        return [armed.fault for armed in self._armed if armed.left != 0]
-
-    def add(self, fault: Fault) -> None:
-        """Let ``fault`` strike from now on, too."""
-        with self._lock:
-            self._armed.append(_Armed(fault, f"{self.seed}:{self._added}"))
-            self._added += 1
-
-    def clear(self) -> None:
-        """Let nothing strike any more."""
-        with self._lock:
-            self._armed.clear()
-
-    def watch(self) -> None:
-        """Keep every visit from now on in :attr:`visits`."""
-        with self._lock:
-            self.visits = []
-            self._counts.clear()
-
-    def strike(self, point: str, host: str = "", machine: str = "") -> Fault | None:
-        """Return what strikes at this visit: the first of the faults that does; or None."""
-        with self._lock:
-            if self.visits is not None:
-                key = (point, host, machine)
-                number = self._counts.get(key, 0)
-                self._counts[key] = number + 1
-                self.visits.append(Visit(point, host, machine, number))
-            for armed in self._armed:
-                if armed.fault.matches(point, host, machine) and armed.strikes():
-                    return armed.fault
-        return None
 
 
 def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str = "faults") -> None:

@@ -8,7 +8,7 @@ Around every driver that users reach. It doesn't decide where a machine runs or 
 3. the driver acts;
 4. if it failed, the machine is looked at again, since another program may have acted in between: what it did is the
    better explanation than the engine's words;
-5. whatever the driver raised becomes one of :mod:`vhal.errors`;
+5. whatever the driver raised becomes one of :mod:`vhal.errors` (:mod:`vhal.layers.care`);
 6. an event is sent, if the engine has no events of its own.
 """
 
@@ -36,6 +36,7 @@ from vhal.driver.driver import Driver, StopMode
 from vhal.driver.event import Event, EventKind
 from vhal.errors import EngineError, InvalidState, NotFound, VhalError
 from vhal.layers import guarded
+from vhal.layers.care import Care
 from vhal.layers.layer import Layer
 from vhal.layers.locks import LOCKS
 from vhal.spec.state import MachineState, allowed, remedy
@@ -75,19 +76,23 @@ class Guard(Layer):
         super().__init__(inner)
         self.name = name
         self._serial = None if inner.concurrent else _SERIAL.setdefault(inner, threading.RLock())
+        self._care = Care(inner, name, self._serial)
         self._listeners: list[Callable[[Event], None]] = []
         self._native_events = inner.provides(EVENTS)
 
     # reading
 
     def describe(self) -> HostInfo:
-        return self.call(self.inner.describe)
+        with self._care:
+            return self.inner.describe()
 
     def machines(self) -> list[MachineInfo]:
-        return self.call(self.inner.machines)
+        with self._care:
+            return self.inner.machines()
 
     def inspect(self, ref: str) -> MachineInfo:
-        return self.call(self.inner.inspect, ref)
+        with self._care:
+            return self.inner.inspect(ref)
 
     def can(self, capability: Capability[Any], subject: MachineInfo | MachineSpec | None = None) -> Answer:
         """Return whether ``capability`` can be used; what the core emulates counts, with a note."""
@@ -102,17 +107,18 @@ class Guard(Layer):
                 "use a backend that can; 'vhal backends' lists what each provides",
                 Level.BACKEND,
             )
-        return self.call(self.inner.can, capability, subject)
+        with self._care:
+            return self.inner.can(capability, subject)
 
     # changing
 
     def create(self, spec: MachineSpec, ctx: Context) -> MachineInfo:
-        with LOCKS.hold(self.host_id, f"name:{spec.name}", "create", ctx):
+        with LOCKS.hold(self.host_id, f"name:{spec.name}", "create", ctx), self._care:
             ctx.check()
-            answer = self.call(self.inner.can, CREATE, spec)
+            answer = self.inner.can(CREATE, spec)
             if not answer:
                 raise answer.error(backend=self.backend, host=self.name, machine=spec.name)
-            info = self.call(self.inner.create, spec, ctx)
+            info = self.inner.create(spec, ctx)
         self.tell(EventKind.CREATED, info)
         return info
 
@@ -153,11 +159,11 @@ class Guard(Layer):
             before = self.inspect(id)
             if not allowed(call, before.state):
                 raise self.wrong_state(call, before)
-            answer = YES if check is None else check(before)
-            if not answer:
+            if check is not None and not (answer := check(before)):
                 raise answer.error(backend=self.backend, host=self.name, machine=before.name)
             try:
-                self.call(act, id, ctx)
+                with self._care:
+                    act(id, ctx)
             except VhalError as error:
                 self._look_again(call, before, error)
             if call in _TOLD:
@@ -197,36 +203,13 @@ class Guard(Layer):
 
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Call the driver; whatever it raises comes out as one of ours, with the place filled in."""
-        if self._serial is None:
-            return self.translating(function, *args, **kwargs)
-        with self._serial:
-            return self.translating(function, *args, **kwargs)
+        with self._care:
+            return function(*args, **kwargs)
 
     def translating(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """As :meth:`call`, for what waits: it doesn't keep others out of a driver that lets one in at a time."""
-        try:
+        with Care(self.inner, self.name):
             return function(*args, **kwargs)
-        except VhalError as error:
-            error.backend = error.backend or self.backend
-            error.host = error.host or self.name
-            raise
-        except Exception as error:
-            raise self._translated(error) from error
-
-    def _translated(self, error: Exception) -> VhalError:
-        try:
-            ours = self.inner.translate(error)
-        except Exception:  # noqa: BLE001 - what it was asked about is the better explanation
-            ours = None
-        if ours is None:
-            ours = EngineError(
-                f"backend {self.backend!r} failed: {type(error).__name__}: {error}",
-                hint="this looks like a defect of the backend; report it with the traceback",
-            )
-        ours.native = error
-        ours.backend = ours.backend or self.backend
-        ours.host = ours.host or self.name
-        return ours
 
     def wrong_state(self, call: str, info: MachineInfo, native: BaseException | None = None) -> InvalidState:
         """Return the error for a ``call`` that may not begin in the machine's state."""

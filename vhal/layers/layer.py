@@ -5,6 +5,7 @@ By itself it changes nothing; a layer overrides what it is about.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vhal.driver.answer import Answer
@@ -25,16 +26,12 @@ class Layer(Driver):
 
     def __init__(self, inner: Driver) -> None:
         self.inner = inner
+        self.host_id = inner.host_id
 
     @property
     def backend(self) -> str:  # type: ignore[override]
         """The inner driver's."""
         return self.inner.backend
-
-    @property
-    def host_id(self) -> str:  # type: ignore[override]
-        """The inner driver's."""
-        return self.inner.host_id
 
     def describe(self) -> HostInfo:
         return self.inner.describe()
@@ -68,6 +65,9 @@ class Layer(Driver):
 
     def clock_s(self) -> float:
         return self.inner.clock_s()
+
+    def hold_clock(self) -> AbstractContextManager[None]:
+        return self.inner.hold_clock()
 
     def translate(self, error: Exception) -> VhalError | None:
         return self.inner.translate(error)

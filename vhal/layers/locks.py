@@ -18,42 +18,72 @@ PATIENCE_S = 30.0
 """How long a call without a deadline waits for a short one."""
 
 SLICE_S = 0.05
-"""How soon a call that waits notices an abort, or that a long call holds the machine by now."""
-
-
-class _Entry:
-    __slots__ = ("call", "lock", "users")
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.users = 0
-        self.call = ""
+"""How soon a call that waits notices an abort."""
 
 
 class _Hold:
-    """A context manager of its own, since the one that ``contextlib`` makes costs more than the lock."""
+    """One call's wish for a machine, and its hold of it: then it is what is entered under the machine's key."""
 
-    __slots__ = ("_call", "_ctx", "_entry", "_key", "_locks", "_outer")
+    __slots__ = ("_ctx", "_entries", "_key", "call", "over", "thread")
 
-    def __init__(self, locks: MachineLocks, key: tuple[str, str], call: str, ctx: Context) -> None:
-        self._locks, self._key, self._call, self._ctx = locks, key, call, ctx
+    def __init__(self, entries: dict[tuple[str, str], _Hold], key: tuple[str, str], call: str, ctx: Context) -> None:
+        self._entries, self._key, self._ctx = entries, key, ctx
+        self.call = call
+        self.thread = threading.get_ident()
+        self.over: threading.Event | None = None
+        """Set when it lets go; made by the first who waits for that."""
 
     def __enter__(self) -> None:
-        self._entry = entry = self._locks.enter(self._key, self._ctx)
-        # A short call within a long one is a part of it: others don't wait for it either.
-        self._outer, entry.call = entry.call, entry.call or self._call
+        holder = self._entries.setdefault(self._key, self)
+        # A call within one of the same thread is a part of it: others see the outer one only.
+        if holder.thread != self.thread:
+            self._wait()
 
     def __exit__(self, *_: object) -> None:
-        self._entry.call = self._outer
-        self._locks.leave(self._key, self._entry)
+        if self._entries[self._key] is self:
+            del self._entries[self._key]
+            # Only now, since who waits looks whether it is still entered after making this.
+            if self.over is not None:
+                self.over.set()
+
+    def _wait(self) -> None:
+        ctx = self._ctx
+        patience = Context(PATIENCE_S) if ctx.remaining_s is None else ctx
+        while (holder := self._entries.setdefault(self._key, self)) is not self:
+            left = patience.remaining_s or 0.0
+            if not left or holder.call in LONG_CALLS:
+                machine = self._key[1].removeprefix("name:")
+                raise Busy(
+                    f"machine {machine!r} is held by {holder.call}()",
+                    hint="wait for that operation or abort it",
+                    machine=machine,
+                )
+            # In slices: whoever waits may change their mind.
+            holder.wait(min(left, SLICE_S))
+            if ctx.aborted:
+                ctx.check()
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when it has let go, or after ``timeout_s``."""
+        with _FIRST:
+            over = self.over = self.over or threading.Event()
+        if self._entries.get(self._key) is self:
+            over.wait(timeout_s)
+
+
+_FIRST = threading.Lock()
+"""Lets one thread at a time be the first who waits for a hold."""
 
 
 class MachineLocks:
-    """Locks by key, made when first wanted and forgotten when nobody holds or wants them."""
+    """Locks by key: a machine is locked while there is an entry for it.
+
+    To enter and to remove it is one step of a dict each, which no other thread can come between; that is the whole lock
+    where nobody waits.
+    """
 
     def __init__(self) -> None:
-        self._entries: dict[tuple[str, str], _Entry] = {}
-        self._mutex = threading.Lock()
+        self._entries: dict[tuple[str, str], _Hold] = {}
 
     def hold(self, host_id: str, machine: str, call: str, ctx: Context) -> AbstractContextManager[None]:
         """Hold the machine while the block runs; the same thread may hold it again.
@@ -64,50 +94,7 @@ class MachineLocks:
             vhal.errors.Busy: Another call has it (when the block is entered).
             vhal.errors.OperationAborted: While it waited.
         """
-        return _Hold(self, (host_id, machine), call, ctx)
-
-    def enter(self, key: tuple[str, str], ctx: Context) -> _Entry:
-        """Return the entry of ``key``, locked by this thread; see :meth:`hold`."""
-        with self._mutex:
-            entry = self._entries.get(key)
-            if entry is None:
-                entry = self._entries[key] = _Entry()
-            entry.users += 1
-        try:
-            if not entry.lock.acquire(blocking=False):
-                self._wait(entry, key[1], ctx)
-        except BaseException:
-            self._forget(key, entry)
-            raise
-        return entry
-
-    def leave(self, key: tuple[str, str], entry: _Entry) -> None:
-        """Undo :meth:`enter`."""
-        entry.lock.release()
-        self._forget(key, entry)
-
-    def _forget(self, key: tuple[str, str], entry: _Entry) -> None:
-        with self._mutex:
-            entry.users -= 1
-            if not entry.users:
-                del self._entries[key]
-
-    def _wait(self, entry: _Entry, machine: str, ctx: Context) -> None:
-        patience = Context(PATIENCE_S) if ctx.remaining_s is None else ctx
-        while entry.call not in LONG_CALLS:
-            # In slices: another may hold it by now, and whoever waits may have changed their mind.
-            left = patience.remaining_s or 0.0
-            if entry.lock.acquire(timeout=min(left, SLICE_S)):
-                return
-            if ctx.aborted:
-                ctx.check()
-            if not left:
-                break
-        raise Busy(
-            f"machine {machine.removeprefix('name:')!r} is held by {entry.call or 'another call'}()",
-            hint="wait for that operation or abort it",
-            machine=machine.removeprefix("name:"),
-        )
+        return _Hold(self._entries, (host_id, machine), call, ctx)
 
 
 LOCKS = MachineLocks()

@@ -70,7 +70,4 @@ def migrate_cold(
 
 def _stop(source: Guard, machine: MachineInfo, ctx: Context) -> None:
     """Ask the guest to stop; one that doesn't listen must not hold up the move for ever."""
-    remaining = ctx.remaining_s
-    patience = Context(STOP_TIMEOUT_S if remaining is None else min(STOP_TIMEOUT_S, remaining), ctx.report)
-    with ctx.on_abort(patience.abort):
-        source.stop(machine.id, StopMode.GRACEFUL, patience)
+    source.stop(machine.id, StopMode.GRACEFUL, ctx.within(STOP_TIMEOUT_S))

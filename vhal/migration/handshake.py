@@ -65,6 +65,8 @@ def migrate(
         LOCKS.hold(source.host_id, machine.id, "migrate", ctx),
         LOCKS.hold(destination.host_id, machine.id, "migrate", ctx),
         LOCKS.hold(destination.host_id, f"name:{machine.name}", "migrate", ctx),
+        source.hold_clock(),
+        destination.hold_clock(),
     ):
         return _Handshake(source, destination, policy, ctx).run(source.inspect(machine.id))
 

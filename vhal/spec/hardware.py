@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from vhal.spec.frozen import FrozenDict
@@ -44,22 +45,29 @@ class Cpus(Model):
             model: str | None = ...,
         ) -> None: ...
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Cpus:
-        shape = self.topology
-        if shape is not None and shape.sockets * shape.cores * shape.threads != self.count:
+    @field_validator("topology")
+    @classmethod
+    def _has_so_many(cls, shape: Topology | None, info: ValidationInfo) -> Topology | None:
+        count = info.data.get("count")  # absent if it is wrong itself
+        if shape is not None and count not in (None, shape.sockets * shape.cores * shape.threads):
             raise PydanticCustomError(
                 "cpus",
                 "{s} sockets x {c} cores x {t} threads is not {count} processors",
-                {"s": shape.sockets, "c": shape.cores, "t": shape.threads, "count": self.count},
+                {"s": shape.sockets, "c": shape.cores, "t": shape.threads, "count": count},
             )
-        for vcpu in self.pinning:
-            if vcpu >= self.count:
+        return shape
+
+    @field_validator("pinning")
+    @classmethod
+    def _pins_what_there_is(cls, pinning: FrozenDict[int, str], info: ValidationInfo) -> FrozenDict[int, str]:
+        count = info.data.get("count")
+        for vcpu in pinning:
+            if count is not None and vcpu >= count:
                 raise PydanticCustomError(
                     "cpus", "pinning names processor {vcpu}, there are {count}",
-                    {"vcpu": vcpu, "count": self.count},
+                    {"vcpu": vcpu, "count": count},
                 )  # fmt: skip
-        return self
+        return pinning
 
 
 class Memory(Model):
@@ -73,16 +81,22 @@ class Memory(Model):
 
         def __init__(self, *, size: Bytes | int | str, hugepages: Bytes | int | str | None = ...) -> None: ...
 
-    @model_validator(mode="after")
-    def _sensible(self) -> Memory:
-        if self.size < 1 << 20:
+    @field_validator("size")
+    @classmethod
+    def _enough(cls, size: Bytes) -> Bytes:
+        if size < 1 << 20:
             raise PydanticCustomError(
                 "memory", "{size} is less than any machine has; is the unit missing ('2GiB')?",
-                {"size": str(self.size)},
+                {"size": str(size)},
             )  # fmt: skip
-        if self.hugepages and self.size % self.hugepages:
+        return size
+
+    @field_validator("hugepages")
+    @classmethod
+    def _whole_pages(cls, hugepages: Bytes | None, info: ValidationInfo) -> Bytes | None:
+        if hugepages and info.data.get("size", 0) % hugepages:
             raise PydanticCustomError("memory", "the size must be a multiple of the huge page")
-        return self
+        return hugepages
 
 
 class Firmware(Model):
@@ -140,11 +154,23 @@ Boot = Annotated[BootDisk | BootKernel | BootImage | BootArchive | BootRootfs, F
 
 
 def _count(value: Any) -> Any:
-    return {"count": value} if isinstance(value, int) and not isinstance(value, bool) else value
+    return _cpus(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _size(value: Any) -> Any:
-    return {"size": value} if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+    return _memory(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+
+
+# A fleet's machines come in few sizes, so equal ones share a model. Made through pydantic's own entry, so that an error
+# keeps its place in the spec; what is wrong isn't kept.
+@lru_cache(maxsize=256)
+def _cpus(count: int) -> Cpus:
+    return Cpus.__pydantic_validator__.validate_python({"count": count})  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=256)
+def _memory(size: int | str) -> Memory:
+    return Memory.__pydantic_validator__.validate_python({"size": size})  # type: ignore[no-any-return]
 
 
 CpusField = Annotated[

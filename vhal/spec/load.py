@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from vhal.errors import InvalidSpec, NotFound
 from vhal.spec.machine import MachineSpec
-from vhal.spec.model import invalid
+from vhal.spec.model import M, invalid
 
 Format = Literal["toml", "json", "yaml"]
 
 _FORMATS: dict[str, Format] = {".toml": "toml", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 _LARGEST = 4 << 20
+_LARGEST_FLEET = 256 << 20
 _DEEPEST = 64
 _MOST = 100_000
 
@@ -31,15 +32,29 @@ def load_spec(path: str | Path) -> MachineSpec:
         vhal.errors.NotFound: There is no such file.
         vhal.errors.InvalidSpec: It can't be read, or what it says isn't a spec.
     """
-    path = Path(path)
+    text, kind = _read(Path(path), _LARGEST)
+    return parse_spec(text, kind, source=str(path))
+
+
+def load_model(path: str | Path, model: type[M]) -> M:
+    """Return what a file says as ``model``, for files that describe more than one machine; errors as :func:`load_spec`.
+
+    They may be as large as a fleet is, so it is for files that their owner made, not for what somebody sent.
+    """
+    text, kind = _read(Path(path), _LARGEST_FLEET)
+    return _validated(_parse(text, kind, str(path)), model, str(path))
+
+
+def _read(path: Path, largest: int) -> tuple[str, Format]:
+    """Return a file's text, and the format that its ending says."""
     kind = _FORMATS.get(path.suffix.lower())
     if kind is None and not path.exists():
         raise NotFound(f"there is no file {path}", hint="give the path of a spec file")
     if kind is None:
         raise InvalidSpec(f"{path}: unknown kind of file", hint="end its name in .toml, .json or .yaml")
     try:
-        if path.stat().st_size > _LARGEST:
-            raise InvalidSpec(f"{path}: larger than {_LARGEST >> 20} MiB, which no spec is", hint="is it a spec file?")
+        if path.stat().st_size > largest:
+            raise InvalidSpec(f"{path}: larger than {largest >> 20} MiB, which no spec is", hint="is it a spec file?")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise NotFound(f"there is no file {path}", hint="give the path of a spec file") from None
@@ -49,7 +64,7 @@ def load_spec(path: str | Path) -> MachineSpec:
         ) from None
     except OSError as error:
         raise InvalidSpec(f"{path}: can't be read: {error.strerror}", hint="look at its mode") from None
-    return parse_spec(text, kind, source=str(path))
+    return text, kind
 
 
 def parse_spec(text: str, format: Format, *, source: str = "spec") -> MachineSpec:
@@ -65,12 +80,16 @@ def parse_spec(text: str, format: Format, *, source: str = "spec") -> MachineSpe
     """
     data = _parse(text, format, source)
     _refuse_bombs(data, source)
+    return _validated(data, MachineSpec, source)
+
+
+def _validated(data: Any, model: type[M], source: str) -> M:
     if not isinstance(data, dict):
         raise InvalidSpec(
             f"{source}: a spec is a table at the top, not a {type(data).__name__}", hint="begin with: name = …"
         )
     try:
-        return MachineSpec.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         raise invalid(source, error) from None
 

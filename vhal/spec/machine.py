@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from vhal.spec.devices import AnyDevice, Device, Disk, Gpu, Nic, Serial
@@ -33,6 +33,8 @@ from vhal.spec.model import Model, O, backend_options
 from vhal.spec.process import Mount, Process
 from vhal.spec.state import MachineState
 from vhal.spec.units import Bytes, LabelKey, LabelValue, Name
+
+V = TypeVar("V")
 
 Labels = FrozenDict[LabelKey, LabelValue]
 
@@ -95,23 +97,45 @@ class MachineSpec(Model):
             options: Mapping[str, Mapping[str, Any]] = ...,
         ) -> None: ...
 
-    @model_validator(mode="after")
-    def _unambiguous(self) -> MachineSpec:
-        names = [disk.name for disk in self.disks if disk.name is not None]
+    # Field by field, so that a machine pays only for the checks of what it has.
+
+    @field_validator("boot")
+    @classmethod
+    def _boots_as_its_kind(cls, boot: Boot, info: ValidationInfo) -> Boot:
+        if isinstance(boot, (BootArchive, BootRootfs)) and info.data.get("kind") is MachineKind.VM:
+            raise PydanticCustomError("boot", "only a container boots an archive or a root file system")
+        return boot
+
+    @field_validator("process", "mounts")
+    @classmethod
+    def _has_as_its_kind(cls, value: V, info: ValidationInfo) -> V:
+        if value and info.data.get("kind") is MachineKind.VM:
+            field = str(info.field_name)
+            raise PydanticCustomError(field, "only a container has {field}; kind = 'container'?", {"field": field})
+        return value
+
+    @field_validator("mounts")
+    @classmethod
+    def _one_mount_for_each_target(cls, mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+        if len({mount.target for mount in mounts}) != len(mounts):
+            raise PydanticCustomError("mounts", "two mounts have one target")
+        return mounts
+
+    @field_validator("disks")
+    @classmethod
+    def _one_disk_for_each_name(cls, disks: tuple[Disk, ...]) -> tuple[Disk, ...]:
+        names = [disk.name for disk in disks if disk.name is not None]
         if len(names) != len(set(names)):
             raise PydanticCustomError("disks", "two disks have one name")
-        macs = [nic.mac for nic in self.nics if nic.mac is not None]
+        return disks
+
+    @field_validator("nics")
+    @classmethod
+    def _one_card_for_each_address(cls, nics: tuple[Nic, ...]) -> tuple[Nic, ...]:
+        macs = [nic.mac for nic in nics if nic.mac is not None]
         if len(macs) != len(set(macs)):
             raise PydanticCustomError("nics", "two cards have one address")
-        if len({mount.target for mount in self.mounts}) != len(self.mounts):
-            raise PydanticCustomError("mounts", "two mounts have one target")
-        if self.kind is MachineKind.VM:
-            field = "process" if self.process else "mounts" if self.mounts else None
-            if field is not None:
-                raise PydanticCustomError(field, "only a container has {field}; kind = 'container'?", {"field": field})
-            if isinstance(self.boot, (BootArchive, BootRootfs)):
-                raise PydanticCustomError("boot", "only a container boots an archive or a root file system")
-        return self
+        return nics
 
     def options_for(self, backend: str, model: type[O]) -> O:
         """Return this spec's options for ``backend`` as ``model``, with its defaults filled in.

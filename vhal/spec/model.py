@@ -40,15 +40,18 @@ class Model(BaseModel):
     def trusted(cls: type[M], **fields: Any) -> M:
         """Return a model of values that are known to be valid and of their final types, without looking at them.
 
-        For backends that tell of thousands of machines: a tenth of the time of the constructor. Fields that aren't
-        given get their defaults; there must be no field without one.
+        For backends that tell of thousands of machines: a fraction of the constructor's time and memory. Fields that
+        aren't given get their defaults; there must be no field without one. All of them count as given.
         """
+        names = _names(cls)
+        if len(fields) < len(names):
+            for name, default in _defaults(cls).items():
+                fields.setdefault(name, default)
         made = cls.__new__(cls)
-        given = _defaults(cls) | fields
-        object.__setattr__(made, "__dict__", given)
-        object.__setattr__(made, "__pydantic_fields_set__", set(fields))
-        object.__setattr__(made, "__pydantic_extra__", None)
-        object.__setattr__(made, "__pydantic_private__", None)
+        _set_dict(made, fields)
+        _set_names(made, names)
+        _set_extra(made, None)
+        _set_private(made, None)
         return made
 
     def replace(self: M, **changes: Any) -> M:
@@ -59,6 +62,18 @@ class Model(BaseModel):
         """
         fields = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self)(**{**fields, **changes})
+
+
+# A pydantic model's slots, each set by its descriptor: half the time of object.__setattr__ by name.
+_set_dict, _set_names, _set_extra, _set_private = (
+    BaseModel.__dict__[slot].__set__
+    for slot in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
+
+
+@cache
+def _names(cls: type[BaseModel]) -> set[str]:
+    return set(cls.model_fields)  # shared: pydantic changes a copy of it, and nobody changes a frozen model
 
 
 @cache

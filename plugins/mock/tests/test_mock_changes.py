@@ -147,7 +147,7 @@ class TestUsage:
         world.clock.spend(10)
         first = web.usage()
         assert (first.time_s, first.cpu_s, first.memory, first.processes) == (10.0, 10.0, 256 << 20, 0)
-        assert (first.read, first.sent) == (None, None)
+        assert (first.read, first.sent) == (0, 0)
         web.pause()
         world.clock.spend(10)
         assert web.usage().cpu_s == 10.0

@@ -169,7 +169,8 @@ def test_a_slow_link_takes_longer() -> None:
         there, on, capped = vm.migrate(slow), vm.migrate(b), vm.migrate(a, MigrationPolicy(bandwidth="100MB"))
     assert 10 < there.transfer_s < 20
     assert there.transfer_s == pytest.approx(on.transfer_s)
-    assert there.transfer_s == pytest.approx(capped.transfer_s)
+    # A policy's limit doesn't hold for the last step, as in QEMU.
+    assert there.transfer_s == pytest.approx(capped.transfer_s, rel=0.03)
     assert there.transferred > 1 << 30
     assert there.total_s == pytest.approx(there.setup_s + there.transfer_s + there.cleanup_s)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vhal.driver.event import EventKind
 from vhal.errors import AlreadyExists, InsufficientResources, NotFound
 from vhal.spec.state import MachineState
+from vhal_mock.driver import SAVE_RATE
 
 if TYPE_CHECKING:
     from vhal.driver.context import Context
@@ -15,10 +16,7 @@ if TYPE_CHECKING:
     from vhal.spec.units import Bytes
     from vhal_mock.driver import MockDriver
     from vhal_mock.files import FileTree
-    from vhal_mock.host import SimMachine
-
-SAVE_RATE = 1 << 30
-"""Bytes a virtual second to and from the host's disk."""
+    from vhal_mock.machine import SimMachine
 
 
 class MockResize:
@@ -31,11 +29,13 @@ class MockResize:
         """Give the machine that much, running or not."""
         host = self._driver.host
         with host.lock:
+            self._driver.begin("resize", id, ctx)
             machine = self._driver.find(id, "resize")
             wanted = machine.cpus if cpus is None else cpus, machine.memory if memory is None else int(memory)
             check_room(self._driver, machine, *wanted)
             host.resize(machine, *wanted)
             host.tell(EventKind.CHANGED, machine)
+            self._driver.end("resize", id, ctx)
 
 
 def check_room(driver: MockDriver, machine: SimMachine, cpus: int, memory: int, *, active: bool | None = None) -> None:
@@ -45,11 +45,11 @@ def check_room(driver: MockDriver, machine: SimMachine, cpus: int, memory: int, 
         vhal.errors.InsufficientResources: It can't.
     """
     host, model = driver.host, driver.host.model
-    if memory > model.memory or cpus > host.cpu_limit:
+    if memory > host.memory_limit or cpus > host.cpu_limit:
         from vhal.spec.units import Bytes
 
         raise InsufficientResources(
-            f"host {model.name!r} has {host.cpu_limit} processors and {Bytes(model.memory)} of memory in all",
+            f"host {model.name!r} has {host.cpu_limit} processors and {Bytes(host.memory_limit)} of memory in all",
             hint="choose a larger host, or less",
         )
     held = (machine.cpus, machine.memory) if machine.state.active else (0, 0)
@@ -83,49 +83,60 @@ class MockSnapshots:
 
         host = self._driver.host
         with host.lock:
+            self._driver.begin("snapshot", id, ctx)
             machine = self._driver.find(id, "snapshot")
             self._free(machine, name)
-        if memory:
-            host.world.clock.spend(machine.memory / SAVE_RATE, ctx)
-        with host.lock:
+            shortage = host.disk_shortage(1) if host.trouble.disk_full else None
+            if shortage:
+                raise InsufficientResources(f"host {host.name!r} can't keep it: {shortage}", hint="make room there")
+            if memory:
+                self._driver.spend(machine.memory / SAVE_RATE, ctx)
             machine = self._driver.find(id, "snapshot")
             self._free(machine, name)
+            host.visit("snapshot.after_data_before_record", machine.name, ctx)
             info = SnapshotInfo(name=name, memory=memory, created=host.world.clock.now_s)
             machine.snapshots[name] = Snapshot(info, machine.guest.files.copy(), machine.cpus, machine.memory)
+            self._driver.end("snapshot", id, ctx)
             return info
 
     def snapshots(self, id: str) -> list[SnapshotInfo]:
         """Return its snapshots, the oldest first."""
         with self._driver.host.lock:
-            return [kept.info for kept in self._driver.find(id).snapshots.values()]
+            self._driver.begin("snapshots", id)
+            found = [kept.info for kept in self._driver.find(id).snapshots.values()]
+            self._driver.end("snapshots", id)
+            return found
 
     def revert(self, id: str, name: str, ctx: Context) -> None:
         """Give a stopped machine its files and sizes back; with memory it runs."""
         host = self._driver.host
         with host.lock:
+            self._driver.begin("revert", id, ctx)
             machine = self._driver.find(id, "revert")
             kept = self._kept(machine, name)
             running = kept.info.memory
             check_room(self._driver, machine, kept.cpus, kept.memory, active=running)
-        if running:
-            host.world.clock.spend(kept.memory / SAVE_RATE, ctx)
-        with host.lock:
+            if running:
+                self._driver.spend(kept.memory / SAVE_RATE, ctx)
             machine = self._driver.find(id, "revert")
             kept = self._kept(machine, name)
             check_room(self._driver, machine, kept.cpus, kept.memory, active=running)
             machine.guest.files.become(kept.files)
             host.resize(machine, kept.cpus, kept.memory)
             if running:
-                machine.guest.cpu_s = 0.0
+                machine.guest.restart()
             host.turn(machine, MachineState.RUNNING if running else MachineState.STOPPED)
             host.tell(EventKind.CHANGED, machine)
+            self._driver.end("revert", id, ctx)
 
     def delete_snapshot(self, id: str, name: str, ctx: Context) -> None:
         """Forget one."""
         with self._driver.host.lock:
+            self._driver.begin("delete_snapshot", id, ctx)
             machine = self._driver.find(id)
             self._kept(machine, name)
             del machine.snapshots[name]
+            self._driver.end("delete_snapshot", id, ctx)
 
     def _free(self, machine: SimMachine, name: str) -> None:
         if name in machine.snapshots:

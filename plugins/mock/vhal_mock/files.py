@@ -196,12 +196,17 @@ class MockFiles:
 
     def read_archive(self, id: str, path: str) -> Iterator[bytes]:
         """Yield an archive of the file or folder at ``path``."""
-        yield from self._tree(id).archive(path)
+        with self._driver.host.lock:
+            self._driver.begin("read_archive", id)
+            tree = self._driver.find(id, "copy").guest.files
+            self._driver.end("read_archive", id)
+        yield from tree.archive(path)
 
     def write_archive(self, id: str, path: str, archive: Iterable[bytes], ctx: Context) -> None:
         """Unpack ``archive`` into the folder at ``path``."""
-        self._tree(id).unpack(path, archive, ctx)
-
-    def _tree(self, id: str) -> FileTree:
         with self._driver.host.lock:
-            return self._driver.find(id, "copy").guest.files
+            self._driver.begin("write_archive", id, ctx)
+            tree = self._driver.find(id, "copy").guest.files
+        tree.unpack(path, archive, ctx)
+        with self._driver.host.lock:
+            self._driver.end("write_archive", id, ctx)

@@ -1,90 +1,25 @@
 """A simulated host: what it has, who is on it, and what is left.
 
-It knows no contract and no models; the driver does the words. Everything that changes it holds its lock, so what is
-claimed is never more than there is.
+It knows no contract and no models; the driver does the words. Everything that changes it holds the world's lock, so
+what is claimed is never more than there is. What can befall it is in :mod:`vhal_mock.trouble`, what its machines use in
+:mod:`vhal_mock.usage`.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vhal.driver.event import Event, EventKind
 from vhal.spec.state import MachineState
+from vhal_mock.machine import SimMachine
+from vhal_mock.trouble import Trouble
 
 if TYPE_CHECKING:
-    from vhal.spec.machine import MachineInfo, MachineSpec
-    from vhal_mock.changes import Snapshot
-    from vhal_mock.files import FileTree
-    from vhal_mock.options import MockOptions
-    from vhal_mock.process import MockProcess
+    from vhal.driver.context import Context
+    from vhal_mock.gpu import Part, SimGpu
+    from vhal_mock.model import HostModel
     from vhal_mock.world import World
-
-GIB = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class HostModel:
-    """What a host is made of."""
-
-    name: str
-    cpus: int = 16
-    memory: int = 64 * GIB
-    """Bytes for machines."""
-    cpu_overcommit: float = 4.0
-    """Virtual processors that may be active for each one there is."""
-    bandwidth: int = 1_250_000_000
-    """Bytes a second to other hosts: 10 Gbit/s."""
-
-
-@dataclass(slots=True)
-class Inside:
-    """What is inside a machine, and moves with it: on its way both hosts hold the same one."""
-
-    cpu_s: float = 0.0
-    """Processor time since it was started, as it was last counted."""
-    programs: set[MockProcess] = field(default_factory=set)
-    """Those that were started in it and run."""
-    tree: FileTree | None = None
-
-    @property
-    def files(self) -> FileTree:
-        """Its files; made when they are first wanted."""
-        if self.tree is None:
-            from vhal_mock.files import FileTree
-
-            self.tree = FileTree()
-        return self.tree
-
-    def end(self) -> None:
-        """End its programs."""
-        for program in list(self.programs):
-            program.kill()
-
-
-@dataclass(slots=True)
-class SimMachine:
-    """A machine on a host, or a place held for one that is on its way."""
-
-    id: str
-    spec: MachineSpec
-    options: MockOptions
-    state: MachineState
-    cpus: int
-    memory: int
-    epoch: int = 1
-    booted_at_s: float = 0.0
-    """Virtual time at which its guest is up."""
-    arriving: bool = False
-    """Whether it is only a place yet, held for a machine on its way."""
-    guest: Inside = field(default_factory=Inside)
-    snapshots: dict[str, Snapshot] = field(default_factory=dict)
-    counted_s: float = 0.0
-    """Virtual time up to which its processor time was counted."""
-    info: MachineInfo | None = field(default=None, compare=False)
-    """As it was last told; made anew after a change."""
 
 
 class SimHost:
@@ -93,79 +28,186 @@ class SimHost:
     def __init__(self, world: World, model: HostModel) -> None:
         self.world = world
         self.model = model
+        self.name = model.name
         self.uuid = world.new_id()
+        self.lock = world.clock.lock
         self.cpu_limit = int(model.cpus * model.cpu_overcommit)
         """Virtual processors that may be active."""
+        self.memory_limit = int(model.memory * model.memory_overcommit)
+        """Bytes that may be promised to active machines."""
+        self.disk_limit = int(model.disk * model.disk_overcommit)
         self.machines: dict[str, SimMachine] = {}
         self.by_name: dict[str, SimMachine] = {}
-        self.lock = threading.RLock()
+        self.running: dict[str, SimMachine] = {}
+        """Those whose processors run."""
         self.listeners: list[Callable[[Event], None]] = []
         self.used_cpus = 0
         """Virtual processors of active machines."""
         self.used_memory = 0
         """Bytes of active machines."""
+        self.volumes: dict[str, int] = {}
+        """The disks that it made: name → bytes."""
+        self.used_disk = 0
+        self.nodes = [model.memory // model.numa] * model.numa
+        """Bytes of each NUMA node that aren't promised to a machine on it."""
+        self.gpus: list[SimGpu] = []
+        if model.gpus:
+            from vhal_mock.gpu import SimGpu
+
+            self.gpus = [SimGpu(gpu) for gpu in model.gpus]
+        self.counted_s = 0.0
+        """Up to when its machines' use was counted."""
+        self.trouble = Trouble(self)
+
+    # what happens in the middle of calls
+
+    def visit(self, point: str, machine: str = "", ctx: Context | None = None) -> None:
+        """Be at a point of an operation: what the world's faults have for it strikes here."""
+        faults = self.world.faults
+        if faults:
+            fault = faults.strike(point, self.name, machine)
+            if fault is not None:
+                from vhal_mock.failure import strike
+
+                strike(self, fault, point, machine, ctx)
+
+    # room
 
     def shortage(self, cpus: int, memory: int) -> str | None:
         """Return what is missing for that much more, or None if it fits."""
-        if self.used_memory + memory > self.model.memory:
+        if self.used_memory + memory > self.memory_limit:
             from vhal.spec.units import Bytes
 
-            free = Bytes(self.model.memory - self.used_memory)
+            free = Bytes(max(0, self.memory_limit - self.used_memory))
             return f"{Bytes(memory)} of memory are needed and {free} are free"
         if self.used_cpus + cpus > self.cpu_limit:
             return f"{cpus} processors are needed and {self.cpu_limit - self.used_cpus} are free"
         return None
+
+    def disk_shortage(self, size: int) -> str | None:
+        """Return what is missing for disks of that size, or None if they fit."""
+        if size and self.trouble.disk_full:
+            return "its disk is full"
+        if self.used_disk + size > self.disk_limit:
+            from vhal.spec.units import Bytes
+
+            free = Bytes(max(0, self.disk_limit - self.used_disk))
+            return f"{Bytes(size)} of disk are needed and {free} are free"
+        return None
+
+    def gpu_parts(self, machine: SimMachine) -> list[Part] | None:
+        """Return what of the GPUs an inactive machine would get, or None if there is no room."""
+        if not machine.spec.gpus:
+            return []
+        from vhal_mock.gpu import assign
+
+        return assign(self.gpus, machine.spec.gpus)
+
+    # who is here
 
     def add(self, machine: SimMachine) -> None:
         """Put a machine here. Precondition: its id and name are free, and so is what it needs."""
         self.machines[machine.id] = machine
         self.by_name[machine.spec.name] = machine
         if machine.state.active:
-            self._claim(machine, 1)
+            self._claim(machine)
 
     def remove(self, machine: SimMachine) -> None:
-        """Take a machine away."""
+        """Take a machine away; its volumes stay."""
+        self._count()
         del self.machines[machine.id]
         del self.by_name[machine.spec.name]
+        self.running.pop(machine.id, None)
         if machine.state.active:
-            self._claim(machine, -1)
-            machine.guest.end()
+            self._release(machine)
 
-    def cpu_time(self, machine: SimMachine) -> float:
-        """Count a machine's processor time up to now and return it: its load, while its processors run."""
-        now_s = self.world.clock.now_s
-        if machine.state is MachineState.RUNNING:
-            machine.guest.cpu_s += (now_s - machine.counted_s) * machine.cpus * machine.options.load
-        machine.counted_s = now_s
-        return machine.guest.cpu_s
+    def receive(self, place: SimMachine, state: MachineState) -> None:
+        """Make a machine that arrives this host's. Does nothing if it is."""
+        if place.arriving:
+            place.arriving = False
+            self.turn(place, state)
+            self.tell(EventKind.MIGRATED_IN, place)
 
     def resize(self, machine: SimMachine, cpus: int, memory: int) -> None:
         """Change a machine's sizes. Precondition: there is room."""
-        self.cpu_time(machine)
-        if machine.state.active:
-            self._claim(machine, -1)
+        self._count()
+        active = machine.state.active
+        if active:
+            self._release(machine)
         machine.cpus, machine.memory = cpus, memory
-        if machine.state.active:
-            self._claim(machine, 1)
+        if active:
+            self._claim(machine)
         machine.info = None
 
     def turn(self, machine: SimMachine, state: MachineState) -> None:
         """Change a machine's state. Precondition: what it needs there is free."""
-        self.cpu_time(machine)
-        if machine.state.active is not state.active:
-            self._claim(machine, 1 if state.active else -1)
-            if not state.active:
-                machine.guest.end()
-        machine.state = state
+        self._count()
+        before, machine.state = machine.state, state
         machine.info = None
+        if before.active is not state.active:
+            if state.active:
+                self._claim(machine)
+            else:
+                machine.end_programs()
+                self._release(machine)
+        if state is MachineState.RUNNING:
+            self.running[machine.id] = machine
+            if self.memory_limit > self.model.memory:
+                self.trouble.run_out_of_memory()
+        else:
+            self.running.pop(machine.id, None)
 
-    def _claim(self, machine: SimMachine, sign: int) -> None:
-        self.used_cpus += sign * machine.cpus
-        self.used_memory += sign * machine.memory
+    def make_volumes(self, sizes: dict[str, int]) -> None:
+        """Make disks. Precondition: the names are free, and so is the room."""
+        self.volumes |= sizes
+        self.used_disk += sum(sizes.values())
+
+    def drop_volumes(self, names: list[str]) -> None:
+        """Remove disks; those that aren't there are none."""
+        for name in names:
+            self.used_disk -= self.volumes.pop(name, 0)
+
+    def _count(self) -> None:
+        # What was used so far was used by those that ran so far.
+        if self.counted_s != self.world.clock.now_s:
+            from vhal_mock.usage import count
+
+            count(self)
+
+    def _claim(self, machine: SimMachine) -> None:
+        self.used_cpus += machine.cpus
+        self.used_memory += machine.memory
+        if len(self.nodes) > 1:
+            roomy = max(range(len(self.nodes)), key=lambda node: self.nodes[node])
+            machine.node = roomy if self.nodes[roomy] >= machine.memory else None
+            self._take_nodes(machine, 1)
+        if machine.spec.gpus:
+            machine.parts = self.gpu_parts(machine) or []
+            for part in machine.parts:
+                self.gpus[part.gpu].parts.setdefault(machine.id, []).append(part)
+
+    def _release(self, machine: SimMachine) -> None:
+        self.used_cpus -= machine.cpus
+        self.used_memory -= machine.memory
+        if len(self.nodes) > 1:
+            self._take_nodes(machine, -1)
+        for part in machine.parts:
+            self.gpus[part.gpu].parts.pop(machine.id, None)
+        machine.parts = []
+
+    def _take_nodes(self, machine: SimMachine, sign: int) -> None:
+        on = range(len(self.nodes)) if machine.node is None else (machine.node,)
+        for place, node in enumerate(on):
+            # What doesn't divide evenly is the first node's.
+            share = machine.memory // len(on) + (machine.memory % len(on) if place == 0 else 0)
+            self.nodes[node] -= sign * share
+
+    # telling
 
     def tell(self, kind: EventKind, machine: SimMachine, detail: str = "") -> None:
         """Send an event; the listeners are called here and now, so order is kept."""
-        if self.listeners:
-            event = Event(kind, machine.id, machine.spec.name, self.model.name, self.world.clock.now_s, detail)
+        self.world.log.add(kind.value, self.name, machine.spec.name, detail)
+        if self.listeners and not self.trouble.silent:
+            event = Event(kind, machine.id, machine.spec.name, self.name, self.world.clock.now_s, detail)
             for listener in list(self.listeners):
                 listener(event)

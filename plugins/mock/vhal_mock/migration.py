@@ -1,24 +1,26 @@
-"""How a simulated machine moves: the five steps, with the rounds of ``physics`` as its transfer.
+"""How a simulated machine moves: the five steps, with the model of ``physics`` as its transfer.
 
 While it is on its way the destination holds a place in state ``migrating``, with room claimed. The guest stands still
-from the last round on; it goes on at ``commit``, or at ``resume`` on the source.
+from the switch on; it goes on at ``commit``, or at ``resume`` on the source. With post-copy it runs on the destination
+from the switch on, and from then on nothing can bring it back.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vhal.driver.answer import Answer, Blocker, Level
-from vhal.driver.context import Context, Progress
+from vhal.driver.answer import Answer
+from vhal.driver.context import Context
 from vhal.driver.event import EventKind
 from vhal.driver.migration import MigrationPolicy, Offer, Ticket, Transfer
-from vhal.errors import AlreadyExists, EngineError, InsufficientResources, NotFound
+from vhal.errors import NotFound
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.machine import MachineInfo
 from vhal.spec.state import MachineState
-from vhal.spec.units import Bytes
-from vhal_mock import physics
-from vhal_mock.host import SimHost, SimMachine
+from vhal_mock.blockers import refusing
+from vhal_mock.creation import volumes
+from vhal_mock.machine import SimMachine
+from vhal_mock.transfer import Journey
 
 if TYPE_CHECKING:
     from vhal_mock.driver import MockDriver
@@ -33,173 +35,130 @@ class MockMigration:
 
     def offer(self, id: str, policy: MigrationPolicy) -> Offer:
         """Say what would move."""
-        with self._host.lock:
-            info = self._driver.inspect(id)
-        moving = info.state if policy.live or info.state is not MachineState.RUNNING else MachineState.STOPPED
-        return Offer(
-            backend="mock",
-            host_uuid=self._host.uuid,
-            machine=info,
-            state=moving,
-            payload=FrozenDict({"world": self._host.world.name, "host": self._host.model.name}),
-        )
+        host = self._host
+        with host.lock:
+            self._driver.begin("migration.offer", id)
+            info, machine = self._driver.inspect(id), self._driver.find(id)
+            moving = info.state if policy.live or info.state is not MachineState.RUNNING else MachineState.STOPPED
+            offer = Offer(
+                backend="mock",
+                host_uuid=host.uuid,
+                machine=info,
+                state=moving,
+                payload=FrozenDict(
+                    world=host.world.name,
+                    host=host.name,
+                    bandwidth=host.model.bandwidth,
+                    features=sorted(host.model.cpu_features),
+                    versions=dict(host.model.versions),
+                    quirks=sorted(host.model.quirks),
+                    gpus=[(host.gpus[part.gpu].model.scheme, part.memory) for part in machine.parts],
+                ),
+            )
+            self._driver.end("migration.offer", id)
+            return offer
 
     def examine(self, offer: Offer, policy: MigrationPolicy) -> Answer:
-        """Look at name, world and room."""
+        """Look at the world, name, room, processors, engine and GPUs."""
         with self._host.lock:
-            return Answer.of(self._blockers(offer))
+            self._driver.begin("migration.examine", offer.machine.name)
+            answer = Answer.of(refusing(self._host, offer, policy))
+            self._driver.end("migration.examine", offer.machine.name)
+            return answer
 
     def prepare(self, offer: Offer, policy: MigrationPolicy, ctx: Context) -> Ticket:
         """Hold name and room."""
+        host, name = self._host, offer.machine.name
         ticket = Ticket(
-            host_uuid=self._host.uuid,
+            host_uuid=host.uuid,
             machine_id=offer.machine.id,
             state=offer.state,
-            payload=FrozenDict({"host": self._host.model.name}),
+            payload=FrozenDict(host=host.name, machine=name),
         )
-        with self._host.lock:
-            held = self._host.machines.get(offer.machine.id)
+        with host.lock:
+            self._driver.begin("migration.prepare", name, ctx)
+            held = host.machines.get(offer.machine.id)
             if held is not None and held.arriving:
                 return ticket
-            answer = Answer.of(self._blockers(offer))
+            answer = Answer.of(refusing(host, offer, policy))
             if not answer:
                 raise answer.error()
-            machine = self._original(offer)
-            active = offer.state is not MachineState.STOPPED
-            self._host.add(
-                SimMachine(
-                    id=machine.id,
-                    spec=machine.spec,
-                    options=machine.options,
-                    state=MachineState.MIGRATING if active else MachineState.STOPPED,
-                    cpus=machine.cpus,
-                    memory=machine.memory,
-                    epoch=machine.epoch + 1,
-                    booted_at_s=machine.booted_at_s,
-                    guest=machine.guest,
-                    arriving=True,
-                )
-            )
+            place = self._original(offer).place_for()
+            place.state = MachineState.STOPPED if offer.state is MachineState.STOPPED else MachineState.MIGRATING
+            host.make_volumes(volumes(place.spec))
+            host.add(place)
+            try:
+                host.visit("migration.prepare.after_claim", name, ctx)
+                self._driver.end("migration.prepare", name, ctx)
+            except BaseException:
+                # All or nothing; a host that lost its power has nothing of it any more.
+                self._give_up(place)
+                raise
         return ticket
 
     def transfer(self, offer: Offer, ticket: Ticket, policy: MigrationPolicy, ctx: Context) -> Transfer:
-        """Send the memory in rounds; the guest stands still in the last one."""
-        machine = self._host.machines.get(offer.machine.id)
-        if machine is None:
-            raise NotFound(f"there is no machine {offer.machine.name!r} on host {self._host.model.name!r}")
-        clock = self._host.world.clock
-        clock.spend(physics.SETUP_S, ctx)
-        if offer.state is MachineState.STOPPED:
-            return Transfer(setup_s=physics.SETUP_S, elapsed_s=physics.SETUP_S)
-        bandwidth = float(min(self._link(ticket), policy.bandwidth or self._link(ticket)))
-        running = offer.state is MachineState.RUNNING
-        begun, sent, downtime = clock.now_s, 0, 0.0
-        last = physics.Round(0, 0, 0.0, machine.memory, last=False)
-        for last in physics.rounds(
-            machine.memory,
-            float(machine.options.dirty_rate) if running else 0.0,
-            int(machine.memory * machine.options.working_set),
-            bandwidth,
-            downtime_limit_s=policy.max_downtime_s or physics.DOWNTIME_LIMIT_S,
-            auto_converge=policy.auto_converge,
-            post_copy=policy.post_copy,
-        ):
-            if last.last:
-                with self._host.lock:
-                    if machine.state not in (offer.state, MachineState.MIGRATING):
-                        raise EngineError(f"machine {offer.machine.name!r} became {machine.state} on its way")
-                    self._host.turn(machine, MachineState.MIGRATING)
-                downtime = last.seconds
-            clock.spend(last.seconds, ctx)
-            sent += last.sent
-            ctx.report(
-                Progress("transfer", done=sent, total=sent + last.left, rate=int(bandwidth), iteration=last.number)
-            )
-        if not last.last:
-            raise EngineError(
-                f"the guest writes faster than its memory can be sent; {Bytes(last.left)} are left after "
-                f"{last.number} rounds",
-                hint="allow a longer downtime, auto_converge or post_copy",
-            )
-        return Transfer(
-            setup_s=physics.SETUP_S,
-            elapsed_s=physics.SETUP_S + clock.now_s - begun,
-            downtime_s=downtime if running else 0.0,
-            transferred=Bytes(sent),
-            iterations=last.number,
-            dirty_rate=machine.options.dirty_rate,
-        )
+        """Send disks and memory; the guest stands still from the switch on."""
+        host = self._host
+        with host.lock:
+            self._driver.begin("migration.transfer", offer.machine.id, ctx)
+            machine = host.machines.get(offer.machine.id)
+            if machine is None:
+                raise NotFound(f"there is no machine {offer.machine.name!r} on host {host.name!r}")
+            target = host.world.host(str(ticket.payload["host"]))
+            sent = Journey(self._driver, target, machine, offer, policy, ctx).go()
+            self._driver.end("migration.transfer", offer.machine.id, ctx)
+            return sent
 
     def commit(self, ticket: Ticket, ctx: Context) -> MachineInfo:
         """Let it go on here."""
         with self._host.lock:
+            self._driver.begin("migration.commit", ticket.machine_id, ctx)
             machine = self._host.machines.get(ticket.machine_id)
             if machine is None:
                 raise NotFound(f"nothing was prepared for machine {ticket.machine_id!r}")
-            if machine.arriving:
-                machine.arriving = False
-                self._host.turn(machine, ticket.state)
-                self._host.tell(EventKind.MIGRATED_IN, machine)
-            return self._driver.inspect(machine.id)
+            self._host.receive(machine, ticket.state)
+            info = self._driver.inspect(machine.id)
+            self._driver.end("migration.commit", ticket.machine_id, ctx)
+            return info
 
     def cancel(self, ticket: Ticket, ctx: Context) -> None:
         """Give up the place."""
         with self._host.lock:
+            self._driver.begin("migration.cancel", ticket.machine_id, ctx)
             machine = self._host.machines.get(ticket.machine_id)
-            if machine is not None and machine.arriving:
-                self._host.remove(machine)
+            if machine is not None:
+                self._give_up(machine)
+            self._driver.end("migration.cancel", str(ticket.payload["machine"]), ctx)
 
     def release(self, offer: Offer, ctx: Context) -> None:
         """Remove it here."""
         with self._host.lock:
+            self._driver.begin("migration.release", offer.machine.id, ctx)
             machine = self._host.machines.get(offer.machine.id)
             if machine is not None and machine.epoch <= offer.machine.epoch:
+                machine.end_programs()
                 self._host.remove(machine)
+                self._host.drop_volumes(list(volumes(machine.spec)))
                 self._host.tell(EventKind.MIGRATED_OUT, machine)
+            self._driver.end("migration.release", offer.machine.name, ctx)
 
     def resume(self, offer: Offer, ctx: Context) -> None:
         """Let it go on here, as if nothing had been."""
         with self._host.lock:
+            self._driver.begin("migration.resume", offer.machine.id, ctx)
             machine = self._host.machines.get(offer.machine.id)
-            if machine is not None and machine.state is MachineState.MIGRATING:
+            if machine is not None and machine.state is MachineState.MIGRATING and not machine.arriving:
                 self._host.turn(machine, offer.state)
+            self._driver.end("migration.resume", offer.machine.id, ctx)
+
+    def _give_up(self, place: SimMachine) -> None:
+        if place.arriving and self._host.machines.get(place.id) is place:
+            self._host.remove(place)
+            self._host.drop_volumes(list(volumes(place.spec)))
 
     def _original(self, offer: Offer) -> SimMachine:
-        # Without the source's lock: a migration the other way holds that one and waits for ours.
-        machine = self._peer(str(offer.payload["host"])).machines.get(offer.machine.id)
+        source = self._host.world.host(str(offer.payload["host"]))
+        machine = source.machines.get(offer.machine.id)
         if machine is None:
-            raise NotFound(f"there is no machine {offer.machine.name!r} on host {offer.payload['host']!r}")
+            raise NotFound(f"there is no machine {offer.machine.name!r} on host {source.name!r}")
         return machine
-
-    def _peer(self, name: str) -> SimHost:
-        return self._host.world.host(name)
-
-    def _link(self, ticket: Ticket) -> int:
-        return min(self._host.model.bandwidth, self._peer(str(ticket.payload["host"])).model.bandwidth)
-
-    def _blockers(self, offer: Offer) -> list[Blocker]:
-        host, machine, found = self._host, offer.machine, []
-        here = repr(host.model.name)
-        if offer.payload.get("world") != host.world.name:
-            found.append(
-                Blocker("other-world", f"host {here} is in another world", "choose a host of the same", Level.HOST)
-            )
-        if machine.name in host.by_name or machine.id in host.machines:
-            found.append(
-                Blocker(
-                    "name-taken",
-                    f"there is a machine {machine.name!r} on host {here}",
-                    "delete or rename one of them",
-                    raises=AlreadyExists,
-                )
-            )
-        # A machine that runs now needs room, even if it is to be stopped for the move: it is started here again.
-        active = offer.state.active or machine.state.active
-        shortage = host.shortage(machine.cpus, machine.memory) if active else None
-        if shortage:
-            found.append(
-                Blocker(
-                    "no-room", f"host {here} is full: {shortage}", "make room there", Level.HOST, InsufficientResources
-                )
-            )
-        return found

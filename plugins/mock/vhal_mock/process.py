@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vhal_mock.clock import Clock
+    from vhal_mock.clock import Alarm, Clock
     from vhal_mock.files import FileTree
 
 KILLED = 137
@@ -96,6 +96,7 @@ class MockProcess:
         self._input_closed = False
         self._waiting = False
         self._wakes_s: float | None = None
+        self._alarm: Alarm | None = None
         self._code: int | None = None
         self._closed = False
         self._killed = False
@@ -124,7 +125,7 @@ class MockProcess:
             if self._code is None:
                 self._code = KILLED
             self._changed.notify_all()
-        self._clock.forget(self._wake)
+        self._clock.cancel(self._alarm)
 
     # the caller's side
 
@@ -189,13 +190,15 @@ class MockProcess:
 
     def sleep(self, seconds: float) -> None:
         """Wait until so many virtual seconds have passed."""
-        with self._changed:
+        # The clock's lock first, as when it wakes the program.
+        with self._clock.lock, self._changed:
             self._live()
             if seconds <= 0:
                 return
             self._wakes_s = self._clock.now_s + seconds
-            self._clock.wake(self._wake, self._wakes_s)
+            self._alarm = self._clock.at(self._wakes_s, self._wake)
             self._changed.notify_all()
+        with self._changed:
             self._changed.wait_for(lambda: self._wakes_s is None)
             self._live()
 

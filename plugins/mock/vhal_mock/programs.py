@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from vhal.errors import NotFound
+from vhal_mock.boot import Rung
 from vhal_mock.process import Invocation, MockProcess
 
 if TYPE_CHECKING:
     from vhal.driver.context import Context
     from vhal_mock.driver import MockDriver
-    from vhal_mock.host import SimMachine
+    from vhal_mock.machine import SimMachine
 
 Program = Callable[[Invocation], int | None]
 """What a test registers. What it returns is the exit code, and None is 0; an exception is 1, told on its errors."""
@@ -92,6 +93,9 @@ class MockExec:
         name, *args = command
         host = self._driver.host
         with host.lock:
+            self._driver.begin("exec", id, ctx)
+            machine = self._driver.find(id, "exec")
+            self._driver.reaches(machine, Rung.AGENT, ctx)
             machine = self._driver.find(id, "exec")
             wanted = posixpath.basename(name)
             program = host.world.programs.get(wanted) or BUILT_IN.get(wanted)
@@ -106,6 +110,7 @@ class MockExec:
             machine.guest.files.folder(run.cwd)
             process = MockProcess(host.world.clock, run, terminal=terminal, ended=machine.guest.programs.discard)
             machine.guest.programs.add(process)
+            self._driver.end("exec", id, ctx)
         process.start(lambda: _outcome(program, run))
         return process
 

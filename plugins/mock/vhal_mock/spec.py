@@ -2,27 +2,153 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vhal.spec import Bytes, Model, Name
+from vhal.driver.fault import Fault
+from vhal.errors import InvalidSpec
+from vhal.spec import Bytes, MachineSpec, Model, Name
+from vhal.spec.frozen import FrozenDict
+from vhal_mock.model import GpuModel, HostModel, LinkModel
+from vhal_mock.progression import Progression
+
+Factor = Annotated[float, Field(ge=1, le=100)]
+Size = Annotated[Bytes, Field(ge=1 << 20, le=1 << 60)]
+Latency = Annotated[float, Field(ge=0, le=60)]
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,63}$")]
+
+
+class GpuSpec(Model):
+    """GPUs of one kind; the fields are those of :class:`vhal_mock.model.GpuModel`."""
+
+    model: Word = "H100-80GB"
+    scheme: Literal["passthrough", "mig", "vgpu", "share"] = "passthrough"
+    memory: Size = Bytes("80GiB")
+    count: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class HostSpec(Model):
-    """One host; the fields are those of :class:`vhal_mock.host.HostModel`."""
+    """One host, or several alike; the fields are those of :class:`vhal_mock.model.HostModel`."""
 
     name: Name
+    """With a count, ``{n}`` in it is the number, from 1; without one the number is put behind it."""
+    count: Annotated[int, Field(ge=1, le=100_000)] | None = None
     cpus: Annotated[int, Field(ge=1, le=4096)] = 16
-    memory: Annotated[Bytes, Field(ge=1 << 20)] = Bytes("64GiB")
-    cpu_overcommit: Annotated[float, Field(ge=1, le=100)] = 4.0
-    bandwidth: Annotated[Bytes, Field(ge=1 << 20)] = Bytes(1_250_000_000)
+    memory: Size = Bytes("64GiB")
+    cpu_overcommit: Factor = 4.0
+    memory_overcommit: Factor = 1.0
+    bandwidth: Size = Bytes(1_250_000_000)
     """Bytes a second to other hosts."""
+    latency_s: Latency = 0.0001
+    disk: Size = Bytes("2TiB")
+    disk_overcommit: Factor = 1.0
+    disk_bandwidth: Size = Bytes("1GiB")
+    numa: Annotated[int, Field(ge=1, le=64)] = 1
+    cpu_model: Word = "mock"
+    cpu_features: frozenset[Word] = frozenset()
+    gpus: tuple[GpuSpec, ...] = ()
+    domains: FrozenDict[Word, Word] = FrozenDict()
+    versions: FrozenDict[Word, Word] = FrozenDict()
+    quirks: frozenset[Literal["post-copy-parallel-loses"]] = frozenset()
+
+    def models(self) -> list[HostModel]:
+        """Return what it says, a model for each host."""
+        fields = {name: getattr(self, name) for name in HostModel.__dataclass_fields__ if name not in ("name", "gpus")}
+        gpus = tuple(GpuModel(gpu.model, gpu.scheme, int(gpu.memory)) for gpu in self.gpus for _ in range(gpu.count))
+        names = [self.name] if self.count is None else [f"{self.name}{number}" for number in range(1, self.count + 1)]
+        return [HostModel(name=name, gpus=gpus, **fields) for name in names]
+
+
+class LinkSpec(Model):
+    """A link that a group of hosts shares: a rack's uplink."""
+
+    name: Name
+    hosts: tuple[Name, ...] = ()
+    domain: FrozenDict[Word, Word] = FrozenDict()
+    """Instead of hosts: those that are in that failure domain."""
+    bandwidth: Size
+    latency_s: Latency = 0.0
+
+    def model(self, hosts: list[HostModel]) -> LinkModel:
+        """Return the link, with its hosts by name."""
+        inside = [host.name for host in hosts if self.domain and self.domain.items() <= host.domains.items()]
+        return LinkModel(self.name, tuple(dict.fromkeys((*self.hosts, *inside))), int(self.bandwidth), self.latency_s)
+
+
+class PlacedMachine(Model):
+    """A machine that is there from the beginning."""
+
+    host: Name
+    running: bool = False
+    count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """So many alike; the number is put behind the name."""
+    spec: MachineSpec
+
+    def specs(self) -> list[MachineSpec]:
+        """Return the spec of each."""
+        if self.count is None:
+            return [self.spec]
+        return [self.spec.replace(name=f"{self.spec.name}{number}") for number in range(1, self.count + 1)]
 
 
 class WorldSpec(Model):
-    """Hosts that see each other."""
+    """Hosts that see each other, and what is on them."""
 
     hosts: tuple[HostSpec, ...]
+    links: tuple[LinkSpec, ...] = ()
+    machines: tuple[PlacedMachine, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    """Of everything that is random in it."""
     speed: Annotated[float, Field(gt=0)] | None = None
     """Virtual seconds in a real one; without it, as fast as it goes."""
+    progression: FrozenDict[Annotated[str, Field(pattern="^(boot|stop)$")], Progression] = FrozenDict()
+    """How a change comes about: see :mod:`vhal_mock.progression`."""
+
+
+def check(spec: WorldSpec, source: str) -> None:
+    """Return if what a world's spec names is there, and nothing is there twice.
+
+    Args:
+        spec: The spec.
+        source: What to call it in the error.
+
+    Raises:
+        vhal.errors.InvalidSpec: The path and the reason, and in the hint the nearest name that there is.
+    """
+    places: dict[str, str] = {}
+    for place, host in enumerate(spec.hosts):
+        for model in host.models():
+            if model.name in places:
+                raise _wrong(
+                    source,
+                    f"hosts[{place}].name",
+                    f"two hosts are named {model.name!r}",
+                    f"rename it or {places[model.name]}",
+                )
+            places[model.name] = f"hosts[{place}]"
+    if not places:
+        raise _wrong(source, "hosts", "a world needs a host", "add one: name = …")
+    named = [
+        *((f"links[{a}].hosts[{b}]", name) for a, link in enumerate(spec.links) for b, name in enumerate(link.hosts)),
+        *((f"machines[{a}].host", machine.host) for a, machine in enumerate(spec.machines)),
+        *((f"faults[{a}].host", fault.host) for a, fault in enumerate(spec.faults) if fault.host is not None),
+    ]
+    for path, name in named:
+        if name not in places:
+            raise unknown(source, path, "host", name, places)
+
+
+def unknown(source: str, path: str, what: str, name: str, known: Iterable[str]) -> InvalidSpec:
+    """Return the error for a name that isn't there, with the nearest that is."""
+    names = list(known)
+    near = get_close_matches(name, names, 1, 0.3)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names[:20]) or 'none'}"
+    return _wrong(source, path, f"there is no {what} {name!r}", hint)
+
+
+def _wrong(source: str, path: str, reason: str, hint: str) -> InvalidSpec:
+    return InvalidSpec(f"{source}: {path}: {reason}", problems=[(path, reason)], hint=hint)
