@@ -166,3 +166,24 @@ def test_examples_of_a_page_are_one_world_less(run: Run, pytester: pytest.Pytest
     )
     done = run("", "--doctest-glob=test_*.txt", "--vhal-leaks=error")
     done.assert_outcomes(passed=1)
+
+
+def test_where_the_mock_is_left_out_other_tests_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VHAL_PLUGINS", "libvirt")
+    done = run(
+        """
+        import pytest, vhal
+
+        @pytest.fixture(scope="module")
+        def shared():
+            return vhal.Bytes("1GiB")
+
+        def test_something_else(shared):
+            assert shared == 1 << 30
+
+        def test_host(vhal_host):
+            pass
+        """
+    )
+    done.assert_outcomes(passed=1, errors=1)
+    done.stdout.fnmatch_lines(["*PluginError: backend 'mock' is blocked*"])

@@ -82,20 +82,26 @@ class Trial:
         self._stack = ExitStack()
 
     def begin(self) -> None:
-        """Give it a world of its own.
+        """Give it a world of its own, and listen to what it opens.
 
         Raises:
-            vhal.errors.InvalidSpec: The wishes describe none.
+            vhal.errors.InvalidSpec: The wishes describe no world.
+            vhal.errors.PluginError: They do, but the simulator may not be used.
         """
         wishes = self._wishes
+        if wishes.of_a_world or self._fleet or worlds.available():
+            self._begin_world(wishes)
+        if self._ledger is not None:
+            self._ledger.listen()
+
+    def _begin_world(self, wishes: Wishes) -> None:
         worlds.start_over()
+        self._stack.callback(worlds.start_over)
         self._stack.enter_context(worlds.numbered(self._name))
         if wishes.of_a_world or self._fleet:
             spec = None if wishes.spec is None else self._file.parent / wishes.spec
             world = worlds.make(wishes.hosts, spec, wishes.seed)
             self._stack.enter_context(worlds.default(world))
-        if self._ledger is not None:
-            self._ledger.listen()
 
     def end(self) -> list[str]:
         """Take its world away, and return what it left behind, a line each."""
@@ -103,13 +109,13 @@ class Trial:
             return [] if self._ledger is None else self._ledger.left()
         finally:
             self._stack.close()
-            worlds.start_over()
 
     @contextmanager
     def beyond(self, name: str) -> Iterator[None]:
         """Let what is made while the block runs be of more than this test: a fixture's, called ``name``."""
         with ExitStack() as stack:
-            stack.enter_context(worlds.numbered(name))
+            if worlds.available():
+                stack.enter_context(worlds.numbered(name))
             if self._ledger is not None:
                 stack.enter_context(self._ledger.unheard())
             yield

@@ -18,7 +18,7 @@ from zlib import crc32
 
 from vhal.driver.driver import Driver
 from vhal.driver.url import HostUrl
-from vhal.errors import InvalidSpec
+from vhal.errors import InvalidSpec, PluginError
 from vhal.layers.layer import Layer
 from vhal.registry import registry
 
@@ -44,6 +44,14 @@ _lock = threading.RLock()
 
 def _module(name: str) -> Any:
     return importlib.import_module(f"{registry.plugin('mock').__name__}.{name}")
+
+
+def available() -> bool:
+    """Return whether the simulator may be used: ``VHAL_PLUGINS`` may leave it out."""
+    try:
+        return registry.plugin("mock") is not None
+    except PluginError:
+        return False
 
 
 def make(hosts: Hosts | None = None, spec: str | Path | None = None, seed: int | None = None) -> World:
