@@ -7,19 +7,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from vhal import _opened
 from vhal.driver.capability import EVENTS, METRICS
 from vhal.driver.driver import Driver
-from vhal.driver.url import HostUrl
-from vhal.errors import HostUnreachable, InvalidSpec, InvalidState, NotFound, PluginError, VhalError
+from vhal.errors import InvalidSpec, InvalidState, NotFound
 from vhal.layers.guard import Guard
 from vhal.layers.layer import Layer
 from vhal.machine import Machine
+from vhal.opener import open_driver
 from vhal.operation import call_context
 from vhal.registry import registry
 
 if TYPE_CHECKING:
     from vhal.driver.answer import Answer
-    from vhal.driver.backend import Backend
     from vhal.driver.capability import Capability
     from vhal.spec.host import HostInfo
     from vhal.spec.machine import MachineInfo, MachineSpec
@@ -42,6 +42,7 @@ class Host:
         self._streams: WeakSet[EventStream] = WeakSet()
         self.url = url
         """What it was opened with, as parsed."""
+        _opened.tell(self)
 
     @property
     def name(self) -> str:
@@ -57,6 +58,11 @@ class Host:
     def uuid(self) -> str:
         """Unique among hosts."""
         return self._guard.host_id
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was let go of."""
+        return not self._open
 
     @property
     def guard(self) -> Guard:
@@ -131,8 +137,9 @@ class Host:
             )
         if spec.options:
             registry.check_options(spec.options, guard.backend)
-        ctx = call_context(timeout_s)
-        return Machine(self, guard.create(spec, ctx))
+        made = Machine(self, guard.create(spec, call_context(timeout_s)))
+        _opened.tell(made)
+        return made
 
     def can(self, capability: Capability[Any], subject: MachineInfo | MachineSpec | None = None) -> Answer:
         """Return whether something can be done here, or to a machine; with ``CREATE``, whether a spec can be made."""
@@ -188,17 +195,9 @@ def connect(where: str | Driver, *, layers: Iterable[Callable[[Driver], Driver]]
     """
     if isinstance(where, Driver):
         return Host(Guard(_layered(where, layers), where.backend), f"{where.backend}:")
-    name = where
-    if ":" not in where:
-        from vhal.config import url_of
-
-        where = url_of(where)
-    url = HostUrl.parse(where)
-    backend = registry.backend(url.backend)
-    url.check(backend.transports, backend.path)
-    driver = _open(backend, url)
+    driver, url = open_driver(where)
     try:
-        return Host(Guard(_layered(driver, layers), name), str(url))
+        return Host(Guard(_layered(driver, layers), where), str(url))
     except BaseException:
         driver.close()
         raise
@@ -212,27 +211,4 @@ def _layered(driver: Driver, layers: Iterable[Callable[[Driver], Driver]]) -> Dr
                 f"layers: {layer!r} returned a {type(driver).__name__}, not a Driver",
                 hint="a layer is called with a driver and returns one, as vhal.testing.Recorder",
             )
-    return driver
-
-
-def _open(backend: Backend, url: HostUrl) -> Driver:
-    try:
-        driver: object = backend.open(url)
-    except VhalError as error:
-        error.backend = error.backend or backend.name
-        error.host = error.host or str(url)
-        raise
-    except Exception as error:
-        ours = backend.translate(error) if backend.translate is not None else None
-        ours = ours or HostUnreachable(
-            f"{url} can't be opened: {type(error).__name__}: {error}", hint="'vhal doctor' says what is missing"
-        )
-        ours.native, ours.backend, ours.host = error, backend.name, str(url)
-        raise ours from error
-    if not isinstance(driver, Driver):
-        raise PluginError(
-            f"backend {backend.name!r} opened a {type(driver).__name__}, not a Driver",
-            hint="this is a defect of the plugin; report it",
-            backend=backend.name,
-        )
     return driver

@@ -9,6 +9,9 @@ console   each line that begins with ``$`` is looked at; see ``tests.docs.comman
 text      is shown and not judged
 ========  ==============================================================================================
 
+A ``python`` or ``toml`` block whose first line is ``# NAME.py`` or ``# NAME.toml`` is that file, and is written to the
+page's folder; a command ``pytest`` of the page runs there. Below it only what matters needs to be shown, with ``…``.
+
 A ``python`` block that begins with ``# real:`` is for the test bed: ``test_real_examples.py`` runs it there.
 """
 
@@ -31,6 +34,7 @@ from tests.docs.commands import judge
 
 FENCE = re.compile(r"^```(?P<language>python|output|toml|json|yaml|console)\n(?P<body>.*?)^```$", re.M | re.S)
 REAL = "# real:"
+FILE = re.compile(r"# (?P<name>[\w-]+\.(?:py|toml))\n")
 
 
 def sybil() -> Sybil:
@@ -80,8 +84,19 @@ def _inside(folder: str) -> Iterator[None]:
         os.chdir(before)
 
 
+def _is_file(example: Example) -> bool:
+    """Write the block to the page's folder if it is a file."""
+    _, body = example.parsed
+    named = FILE.match(body)
+    if named is not None:
+        (Path(example.namespace["_folder"].name) / named["name"]).write_text(body)
+    return named is not None
+
+
 def _python(example: Example) -> None:
     line, body = example.parsed
+    if _is_file(example):
+        return
     # Blank lines above the code, so that a traceback has the page's line numbers.
     code = compile("\n" * (line - 1) + body, example.path, "exec", dont_inherit=True)
     printed = io.StringIO()
@@ -98,6 +113,8 @@ def _output(example: Example) -> str | None:
 
 def _toml(example: Example) -> None:
     _, body = example.parsed
+    if _is_file(example):
+        return
     data = tomllib.loads(body)
     if "project" in data:
         return
@@ -147,7 +164,7 @@ def _yaml(example: Example) -> None:
 
 def _console(example: Example) -> str | None:
     _, body = example.parsed
-    return "\n".join(judge(body)) or None
+    return "\n".join(judge(body, Path(example.namespace["_folder"].name))) or None
 
 
 EVALUATORS: dict[str, Callable[[Example], str | None]] = {

@@ -52,6 +52,11 @@ class AsyncHost:
         """Unique among hosts."""
         return self.host.uuid
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was let go of."""
+        return self.host.closed
+
     async def info(self) -> HostInfo:
         """Return what the host is and how full it is, now."""
         return await call(self.host.info)
