@@ -393,10 +393,9 @@ class MockDriver(Driver):
         before, stop_s = machine.state, machine.options.stop_s
         progression = self.world.progression.get("stop")
         if stop_s is None:
-            remaining = ctx.remaining_s
-            if remaining is None:
+            if ctx.left_s is None:
                 raise OperationTimeout("the guest doesn't listen", hint="stop(force=True)")
-            stop_s = remaining + 1.0
+            stop_s = ctx.left_s + 1.0
         elif progression is not None:
             stop_s = progression.duration(stop_s)
         self.host.turn(machine, MachineState.STOPPING)

@@ -73,7 +73,7 @@ class Trouble:
         signal = Signal(clock)
         self._waiting.append(signal)
         limit = None
-        if ctx is None or ctx.remaining_s is None:
+        if ctx is None or ctx.left_s is None:
             error = HostUnreachable(f"host {name!r} doesn't answer", hint="restart its engine's daemon")
             limit = clock.at(clock.now_s + PATIENCE_S, lambda: signal.set(error))
         try:
