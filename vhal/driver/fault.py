@@ -101,17 +101,19 @@ class Fault(Model):
         )
 
 
-def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str = "faults") -> None:
+def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str = "faults", source: str = "") -> None:
     """Return if each fault is about a point that there is.
 
     Args:
         faults: Those to look at.
         points: Name → what is true there. A name that ends in ``=N`` is a numbered one.
         where: What to call the list in the error.
+        source: The file or model that they are in, if there is one.
 
     Raises:
         vhal.errors.InvalidSpec: One isn't; the hint has the nearest name.
     """
+    begin = f"{source}: " if source else ""
     for place, fault in enumerate(faults):
         wanted = fault.at.partition("=")[0]
         names = [name.removesuffix("=N") for name in points]
@@ -119,7 +121,7 @@ def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str 
             near = get_close_matches(fault.at, names, 1, 0.3)
             path = f"{where}[{place}].at"
             raise InvalidSpec(
-                f"{path}: there is no fault point {fault.at!r}",
+                f"{begin}{path}: there is no fault point {fault.at!r}",
                 problems=[(path, f"there is no fault point {fault.at!r}")],
                 hint=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}",
             )
@@ -127,7 +129,7 @@ def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str 
         if "=" in fault.at and not numbered and "*" not in wanted:
             path = f"{where}[{place}].at"
             raise InvalidSpec(
-                f"{path}: the point {wanted!r} has no number",
+                f"{begin}{path}: the point {wanted!r} has no number",
                 problems=[(path, "it has no number")],
                 hint=f"write {wanted!r}; 'skip' lets the first visits pass",
             )
