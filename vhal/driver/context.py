@@ -106,7 +106,9 @@ class Context:
             vhal.errors.OperationTimeout: The deadline has passed.
         """
         if self._abort is not None and self._abort.asked.is_set():
-            raise OperationAborted("the operation was aborted on request")
+            raise OperationAborted(
+                "the operation was aborted on request", hint="call it again if it is wanted after all"
+            )
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise OperationTimeout(
                 f"the operation took longer than its {self._timeout_s:g} s",

@@ -8,12 +8,13 @@ from __future__ import annotations
 from vhal.driver.context import Context, Progress
 from vhal.driver.driver import STOP_TIMEOUT_S, StopMode
 from vhal.driver.migration import MigrationPolicy, MigrationResult
-from vhal.errors import MigrationFailed, MigrationInDoubt, VhalError
+from vhal.errors import InvalidState, MigrationFailed, MigrationInDoubt, VhalError
 from vhal.layers.guard import Guard
 from vhal.layers.locks import LOCKS
 from vhal.migration.handshake import TIDYING_S, migrate
 from vhal.migration.preflight import preflight, refusal
 from vhal.spec.machine import MachineInfo
+from vhal.spec.state import MachineState
 
 
 def migrate_cold(
@@ -34,22 +35,20 @@ def migrate_cold(
             raise refusal(machine, answer, source.name, destination.name)
         begun = source.clock_s()
         ctx.report(Progress("stop"))
-        _stop(source, machine, ctx)
+        try:
+            _stop(source, machine, ctx)
+        except InvalidState:
+            raise  # it stopped meanwhile, but not for this
+        except BaseException as failure:
+            _start_again(source, machine, failure)
+            raise
         stopped = source.clock_s()
         try:
             result, arrived = migrate(source, destination, machine, policy, ctx)
         except MigrationInDoubt:
             raise  # a second copy must not start
         except BaseException as failure:
-            try:
-                source.start(machine.id, Context(TIDYING_S))
-            except VhalError as error:
-                raise MigrationFailed(
-                    f"machine {machine.name!r} could not be moved ({failure}), nor be started again: {error.message}",
-                    hint=f"it is stopped on {source.name}; start it there",
-                    machine=machine.name,
-                    native=error,
-                ) from failure
+            _start_again(source, machine, failure)
             raise
         ctx.report(Progress("start"))
         try:
@@ -66,6 +65,20 @@ def migrate_cold(
         ended = source.clock_s()
         times = {"downtime_s": ended - stopped, "total_s": ended - begun, "setup_s": result.setup_s + stopped - begun}
         return result.model_copy(update=times), destination.inspect(arrived.id)
+
+
+def _start_again(source: Guard, machine: MachineInfo, failure: BaseException) -> None:
+    """Undo the stop, if it stopped: also a call that failed can have done it."""
+    try:
+        if source.inspect(machine.id).state is MachineState.STOPPED:
+            source.start(machine.id, Context(TIDYING_S))
+    except VhalError as error:
+        raise MigrationFailed(
+            f"machine {machine.name!r} could not be moved ({failure}), nor be started again: {error.message}",
+            hint=f"look at it on {source.name}: if it is stopped, start it there",
+            machine=machine.name,
+            native=error,
+        ) from failure
 
 
 def _stop(source: Guard, machine: MachineInfo, ctx: Context) -> None:
