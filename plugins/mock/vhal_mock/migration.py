@@ -1,8 +1,8 @@
 """How a simulated machine moves: the five steps, with the model of ``physics`` as its transfer.
 
-While it is on its way the destination holds a place in state ``migrating``, with room claimed. The guest stands still
-from the switch on, which both hosts show as ``paused`` when the transfer has ended; it goes on at ``commit``, or at
-``resume`` on the source. With post-copy it runs on the destination
+While it is on its way the destination holds a place, with room claimed. The guest stands still from the switch on; it
+goes on at ``commit``, or at ``resume`` on the source. Both are ``migrating`` while a transfer is under way, and
+``paused`` before and after it, as engines show what is half arrived. With post-copy it runs on the destination
 from the switch on, and from then on nothing can bring it back.
 """
 
@@ -87,7 +87,7 @@ class MockMigration:
             if not answer:
                 raise answer.error()
             place = self._original(offer).place_for()
-            place.state = MachineState.STOPPED if offer.state is MachineState.STOPPED else MachineState.MIGRATING
+            place.state = MachineState.STOPPED if offer.state is MachineState.STOPPED else MachineState.PAUSED
             host.make_volumes(volumes(place.spec))
             host.add(place)
             try:
@@ -108,13 +108,11 @@ class MockMigration:
             if machine is None:
                 raise NotFound(f"there is no machine {offer.machine.name!r} on host {host.name!r}")
             target = host.world.host(str(ticket.payload["host"]))
-            place = target.machines.get(machine.id)
-            if place is not None and place.arriving and place.state is MachineState.PAUSED:
-                self._show(target, machine, MachineState.PAUSED, MachineState.MIGRATING)  # it is done again
+            # Only now, and only for so long: what isn't decided then stands still on both, as engines show it.
+            self._show(target, machine, MachineState.PAUSED, MachineState.MIGRATING)
             try:
                 sent = Journey(self._driver, target, machine, offer, policy, ctx).go()
             finally:
-                # Nothing is under way any more. What isn't decided stands still on both, as engines show it.
                 self._show(target, machine, MachineState.MIGRATING, MachineState.PAUSED)
             self._driver.end("migration.transfer", offer.machine.id, ctx)
             return sent
