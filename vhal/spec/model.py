@@ -112,6 +112,14 @@ def _reason(item: Any) -> str:
         return "this field is required"
     if item["type"] == "string_pattern_mismatch":
         return f"must match {item['ctx']['pattern']}"
+    if item["type"] == "union_tag_invalid":
+        from difflib import get_close_matches
+
+        known = [tag.strip(" '") for tag in item["ctx"]["expected_tags"].split(",")]
+        near = get_close_matches(item["ctx"]["tag"], known, 1, 0.3)
+        return f"there is no {item['ctx']['tag']!r}: " + (
+            f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        )
     return str(item["msg"])
 
 
@@ -124,12 +132,28 @@ def backend_options(what: str, options: Mapping[str, Any], backend: str, model: 
     Raises:
         vhal.errors.InvalidSpec: They don't fit; each path begins with ``options.<backend>``.
     """
+    said = options.get(backend, {})
     try:
-        return model.model_validate(options.get(backend, {}))
+        return model.model_validate(said)
     except ValidationError as error:
         at = f"options.{backend}"
-        found = [(dotted(("options", backend, *item["loc"])), _reason(item)) for item in error.errors()]
+        found = [(dotted(("options", backend, *_written(item, said))), _reason(item)) for item in error.errors()]
         listed = "; ".join(f"{path}: {reason}" for path, reason in found)
         raise InvalidSpec(
             f"{what} is not valid: {listed}", problems=found, backend=backend, hint=f"correct {at}"
         ) from None
+
+
+def _written(item: Any, said: Any) -> list[int | str]:
+    """Return an error's location without the chosen members of unions, which pydantic puts in and nobody wrote."""
+    path: list[int | str] = []
+    for place, part in enumerate(item["loc"]):
+        missing = item["type"] == "missing" and place == len(item["loc"]) - 1
+        if isinstance(said, Mapping) and part not in said and not missing:
+            continue
+        path.append(part)
+        if isinstance(said, Mapping):
+            said = said.get(part)
+        elif isinstance(part, int) and isinstance(said, (list, tuple)) and part < len(said):
+            said = said[part]
+    return path
