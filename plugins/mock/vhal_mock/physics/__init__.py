@@ -1,9 +1,8 @@
-"""How long memory takes to move, and how long the guest stands still: pre-copy in rounds.
+"""How long a machine takes to move, and how long it stands still: a model that a simulator steps through.
 
-The model is that of Clark et al., "Live Migration of Virtual Machines" (NSDI 2005), section 3: each round sends what
-was dirtied during the one before, until what is left fits into the downtime that is allowed. QEMU's defaults are used
-where it has them: 300 ms of downtime, and auto-converge takes 20 % of the guest's time at first and 10 % more each
-round, up to 99 %.
+``precopy`` is a VM's memory, ``stopcopy`` a container's, ``blockcopy`` a disk that isn't shared; each gives one
+:class:`Step` after the other, and is told how long it took. ``dirtying`` is what the guest writes, ``costs`` what it
+takes besides. Links, clocks and machines are the caller's. docs/explanation/physics.md compares it with real QEMU.
 """
 
 from __future__ import annotations
@@ -11,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-DOWNTIME_LIMIT_S = 0.3
+from vhal_mock.physics.blockcopy import BlockCopy
+from vhal_mock.physics.costs import Costs
+from vhal_mock.physics.dirtying import Dirtying
+from vhal_mock.physics.precopy import DOWNTIME_LIMIT_S, PreCopy
+from vhal_mock.physics.step import Step
+from vhal_mock.physics.stopcopy import StopAndCopy
+
+__all__ = ["DOWNTIME_LIMIT_S", "BlockCopy", "Costs", "Dirtying", "PreCopy", "Step", "StopAndCopy", "rounds"]
+
 SETUP_S = 0.05
 """Time to open connections and start the receiving side."""
 SWITCH_S = 0.02
