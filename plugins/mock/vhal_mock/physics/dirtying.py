@@ -37,3 +37,15 @@ class Dirtying:
             # Infinite after very many rounds: then nothing is clean.
             grown *= grown
         return int(self.working_set * (1 - 1 / grown))
+
+    def fresh(self, seconds: float, unsent: int) -> int:
+        """Return how many of the bytes that it has written to in that time weren't among those still to be sent.
+
+        ``unsent`` are bytes of its area. A sweep has just left them behind when a pass ends, since the pass sends in
+        the same order: it comes to them when it has been everywhere else. Random writes find as many of them as
+        anywhere.
+        """
+        dirtied = self.dirtied(seconds)
+        if self.pattern == "sweep":
+            return min(dirtied, self.working_set - unsent)
+        return dirtied - (dirtied * unsent // self.working_set if dirtied else 0)

@@ -266,9 +266,7 @@ class PreCopy:
 
     def _sync(self) -> None:
         """Fetch the dirty log."""
-        dirtied, self._ran_s = self._dirty.dirtied(self._ran_s), 0.0
-        # Some of it is still to be sent anyway. Where in its area the guest writes has nothing to do with what is left.
-        fresh = dirtied - (dirtied * self._hot // self._dirty.working_set if dirtied else 0)
+        fresh, self._ran_s = self._dirty.fresh(self._ran_s, self._hot), 0.0
         self._hot += fresh
         self.iterations += 1
         seconds, sent, before = self._period
