@@ -96,6 +96,7 @@ class PreCopy:
         self._hot = min(touched, self._dirty.working_set)  # touched, and written to all the time
         self._cold = touched - self._hot
         self._zero = memory - touched
+        self._unseen = touched  # that the destination hasn't got any version of; those are sent before others
         self._limit = limit
         self._downtime_limit_s = downtime_limit_s
         self._auto_converge = auto_converge
@@ -193,22 +194,29 @@ class PreCopy:
 
     def _plan(self) -> Step:
         costs, number = self._costs, self.iterations
-        whole = costs.stream_rate * self._streams
         if self._phase is _Phase.SETUP:
             return Step(0, 0, costs.setup_s)
         if self._phase is _Phase.COPY:
             touched, zero = self._portion()
-            most = whole if self._limit is None else min(whole, self._limit)
+            most = self._most(touched, self._streams)
+            most = most if self._limit is None else min(most, self._limit)
             return Step(number, touched + _wire(zero), zero / costs.scan_rate, most, throttle=self.throttle)
         if self._phase is _Phase.SWITCH:
             return Step(number, 0, costs.switch_s, still=True)
-        rest = self._hot + self._cold + _wire(self._zero)
-        scan_s = self._zero / costs.scan_rate
+        touched, scan_s = self._hot + self._cold, self._zero / costs.scan_rate
+        rest = touched + _wire(self._zero)
         if self._phase is _Phase.PULL:
-            return Step(number, rest, scan_s, costs.stream_rate, last=True, remote=True)
+            return Step(number, rest, scan_s, self._most(touched, 1), last=True, remote=True)
         if self._phase is _Phase.STOP:
-            return Step(number, rest, costs.switch_s + scan_s, whole, still=True, last=True, throttle=self.throttle)
+            most = self._most(touched, self._streams)
+            return Step(number, rest, costs.switch_s + scan_s, most, still=True, last=True, throttle=self.throttle)
         raise ValueError("it is over")
+
+    def _most(self, touched: int, streams: int) -> float:
+        """Return how many bytes a second of the next ``touched`` ones the two ends manage."""
+        unseen = min(touched, self._unseen)
+        seconds = unseen / self._costs.fill_rate + (touched - unseen) / self._costs.stream_rate
+        return (touched / seconds if seconds else self._costs.stream_rate) * min(streams, self._costs.cpus)
 
     def _portion(self) -> tuple[int, int]:
         """Return how many bytes of touched memory and how many of zero pages go until QEMU looks again."""
@@ -235,6 +243,7 @@ class PreCopy:
             hot = now * self._hot // touched
             self._hot -= hot
             self._cold -= now - hot
+            self._unseen = max(0, self._unseen - now)
         self._zero = max(0, self._zero - (moved - now) // ZERO_PAGE * PAGE)
 
     def _measure(self, moved: int, seconds: float) -> None:
