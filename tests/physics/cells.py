@@ -44,6 +44,11 @@ class Cell:
         return asdict(self)
 
     @property
+    def plain(self) -> bool:
+        """Whether nothing but its bandwidth is asked for."""
+        return not (self.auto_converge or self.post_copy or self.parallel > 1 or self.max_downtime_s)
+
+    @property
     def nominal(self) -> float:
         """Bytes a second that the guest writes if it has a CPU to itself."""
         return float(self.pages * PAGE * 1000)

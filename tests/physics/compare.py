@@ -25,7 +25,7 @@ class Measured:
 
     cell: Cell
     dirty_rate: float
-    """Bytes a second that the guest wrote while it moved; if it was slowed down then, what it wrote before."""
+    """Bytes a second that the guest wrote before it moved."""
     complete: bool
     total_s: float
     setup_s: float
@@ -42,7 +42,7 @@ class Measured:
         totals = [run.total_s for run in mine]
         return cls(
             cell,
-            dirty_rate=median(run.dirty_rate if cell.auto_converge else run.dirty_rate_during for run in mine),
+            dirty_rate=median(run.dirty_rate for run in mine),
             complete=all(run.complete for run in mine),
             total_s=median(totals),
             setup_s=median(run.setup_s for run in mine),
@@ -92,17 +92,14 @@ def measured(runs: Iterable[Run]) -> list[Measured]:
     """Return the cells of some runs, in order."""
     all_runs = list(runs)
     cells = dict.fromkeys(run.cell for run in all_runs)
-    order = sorted(
-        cells, key=lambda c: c.auto_converge or c.post_copy or c.parallel > 1 or c.max_downtime_s is not None
-    )
-    return [Measured.of(cell, all_runs) for cell in order]
+    return [Measured.of(cell, all_runs) for cell in sorted(cells, key=lambda cell: not cell.plain)]
 
 
 def fit(cells: Iterable[Measured]) -> Costs:
     """Return the constants that fit best to the cells that aren't held out.
 
     What is minimised is the sum of the relative errors of total time and downtime, one constant after the other, three
-    times. The setup is as QEMU measured it.
+    times.
     """
     known = [cell for cell in cells if not cell.cell.held_out and cell.complete]
     costs = _START

@@ -33,22 +33,25 @@ def test_the_page_has_what_was_measured(data: Data) -> None:
 def test_every_cell_was_measured_as_often_as_it_says(data: Data) -> None:
     cells = [run.cell for run in data.runs]
     assert set(cells) == {*GRID, *WAYS}
-    assert all(cells.count(cell) == cell.runs for cell in cells)
+    assert all(cells.count(cell) == 2 * cell.runs for cell in cells)  # on two occasions
 
 
 def test_the_errors_are_no_larger_than_stated(held_out: list[Row]) -> None:
     ended = [row for row in held_out if row.measured.complete]
-    assert len(ended) >= len(GRID) // 2
     assert all(row.predicted.complete for row in ended)
-    total = [abs(row.total_error) for row in ended]
-    assert median(total) <= 0.15
-    assert max(total) <= 0.40
-    downtime_s = [abs(row.downtime_error_s) for row in ended]
-    assert median(downtime_s) <= 0.015
-    assert max(downtime_s) <= 0.050
+    grid = [row for row in ended if row.measured.cell.plain]
+    assert len(grid) >= len(GRID) // 2 - 1
+    total = [abs(row.total_error) for row in grid]
+    assert median(total) <= 0.10
+    assert max(total) <= 0.30
+    downtime = [abs(row.downtime_error) for row in grid]
+    assert median(downtime) <= 0.10
+    assert max(downtime) <= 0.50
     sent = [abs(row.sent_error) for row in ended]
     assert median(sent) <= 0.05
-    assert max(sent) <= 0.30
+    assert max(sent) <= 0.15
+    ways = [abs(row.total_error) for row in ended if not row.measured.cell.plain]
+    assert max(ways) <= 0.90
 
 
 def test_what_does_not_end_is_said_not_to(held_out: list[Row]) -> None:
