@@ -24,7 +24,13 @@ from vhal_containers.engine import NOT_FOUND, Engine
 from vhal_containers.identity import EPOCH
 from vhal_containers.inventory import Found, Inventory
 from vhal_containers.migration import image_transfer, orphans
-from vhal_containers.migration.archive import BrokenArchive, CheckpointFilter, Expected, filtered
+from vhal_containers.migration.archive import (
+    BrokenArchive,
+    CheckpointFilter,
+    Expected,
+    TruncatedArchive,
+    filtered,
+)
 from vhal_containers.migration.cargo import Cargo, Place
 from vhal_containers.migration.lines import Lines, connected
 from vhal_containers.migration.network import HoldError, held_addresses, traffic_hold
@@ -37,7 +43,6 @@ log = logging.getLogger("vhal.containers.migration")
 SETTLES_S = 5.0
 """How long after its reply was lost an engine may take to show what became of the request."""
 _LOOK_S = 0.05
-_PIECE = 1 << 18
 
 
 class Sending:
@@ -120,6 +125,9 @@ class Sending:
                     _told(pieces, lines), tcp_established=True, file_locks=True, ignore_volumes=True
                 )
             except BrokenArchive as error:
+                if isinstance(error, TruncatedArchive):
+                    # So an engine ends as well that dies; one that doesn't answer is told as that.
+                    lines.source.ping(timeout_s=SETTLES_S)
                 raise MigrationFailed(
                     f"the checkpoint of {place.name!r} can't be used: {error}",
                     hint="the engine's log on the source says more",
@@ -255,17 +263,7 @@ def _held(engine: Libpod, where: Address, places: list[tuple[str, str]], *, requ
 
 
 def _told(pieces: Iterable[bytes], lines: Lines) -> Iterator[bytes]:
-    # podman sends small pieces, and each that is sent on costs as much as a large one.
-    held: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= _PIECE:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
+    yield from pieces
     lines.sent()
 
 
