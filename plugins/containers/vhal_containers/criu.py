@@ -17,6 +17,7 @@ from vhal.driver import Blocker, Level
 from vhal.errors import EngineError, Unsupported, VhalError
 from vhal_containers import docker
 from vhal_containers.api import ApiError
+from vhal_containers.api.types import Container
 from vhal_containers.engine import Engine
 from vhal_containers.engine_process import EngineProcess
 
@@ -29,6 +30,7 @@ _REMEDY = "run vhal_containers/setup.sh on that host; 'vhal doctor containers' c
 _NOT_THERE = re.compile(r"at least CRIU|criu.*(not found|not installed)|checkpoint/restore support", re.IGNORECASE)
 _FAILED = re.compile(r"(checkpoint|restore) .*failed|criu", re.IGNORECASE)
 _RUNTIMES = ("runc", "crun")
+_NO_CHECKPOINT = "cannot be found"
 
 
 def blockers(engine: Engine, runtime: str | None = None) -> Iterator[Blocker]:
@@ -84,6 +86,11 @@ def failed(error: ApiError, machine: str) -> VhalError | None:
             native=error,
         )
     return None
+
+
+def nothing_saved(error: ApiError, container: Container) -> bool:
+    """Return whether a container couldn't be brought back because there is nothing to bring it back from."""
+    return not container.state.checkpointed and _NO_CHECKPOINT in error.message
 
 
 def _program(process: EngineProcess) -> Iterator[Blocker]:

@@ -85,9 +85,9 @@ _RULES = tuple(
 def translate(error: Exception, engine: str = "podman") -> VhalError | None:
     """Return the error of an engine of that name as one of ours, with itself as ``native``; None if it isn't one."""
     if isinstance(error, Denied):
-        return AccessDenied(str(error), hint=_DENIED, backend="containers", native=error)
+        return AccessDenied(str(error), hint=error.remedy or _DENIED, backend="containers", native=error)
     if isinstance(error, Unreachable):
-        return HostUnreachable(str(error), hint=_UNREACHABLE, backend="containers", native=error)
+        return HostUnreachable(str(error), hint=error.remedy or _UNREACHABLE, backend="containers", native=error)
     if not isinstance(error, ApiError):
         return None
     kind, hint = _kind(error)

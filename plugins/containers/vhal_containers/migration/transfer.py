@@ -105,7 +105,7 @@ class Sending:
         # If the engine dies while it freezes the machine, it doesn't know afterwards that the memory was saved.
         started = found.container.state.started_at
         if started is not None:
-            self._records.update(found.info.id, saved_at=started.timestamp())
+            self._records.update(found.info.id, freezing=started.timestamp())
 
     def _send(self, found: Found, lines: Lines, pace: Pace) -> None:
         cargo, place = self._cargo, self._place
@@ -146,7 +146,7 @@ class Sending:
             )
         except ApiError:
             # Its engine says so itself: nothing was saved.
-            self._records.update(self._offer.machine.id, saved_at=None)
+            self._records.update(self._offer.machine.id, freezing=None)
             raise
 
     def _wait_for_engines(self, lines: Lines) -> None:
