@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ from vhal.machine import Machine
 from vhal.operation import begin
 from vhal.spec import MachineState
 
-from .moving import LAN, World, assert_at_home, at_freeze, counters, new_address, put_right, soon, world_on
+from .moving import LAN, Side, World, assert_at_home, at_freeze, counters, new_address, put_right, soon, world_on
 
 if TYPE_CHECKING:
     # The fixture's class is in the conftest.py above, which pytest loads but nobody can import.
@@ -220,24 +219,59 @@ class TestDestinationChangesItsMind:
             world.lab.run(["ip", "neigh", "flush", "to", ip])
             assert_at_home(world, machine, asker, nonce)
 
-    def test_its_disk_is_full(self, world: World) -> None:
+
+@contextlib.contextmanager
+def full(side: Side, folder: str) -> Iterator[None]:
+    """Leave room for next to nothing in a folder of a host."""
+    side.node.run(["mkdir", "-p", folder])
+    side.node.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder])
+    try:
+        yield
+    finally:
+        side.node.run(["umount", "-l", folder])
+
+
+class TestDiskIsFull:
+    """The error says so, and what to do; the source goes on with its memory, and nothing is left."""
+
+    def move(self, world: World, machine: Machine, policy: MigrationPolicy | None = None) -> None:
+        with pytest.raises(MigrationFailed, match="space") as caught:
+            machine.migrate(world.b.host, policy)
+        assert "room" in str(caught.value.hint)
+
+    def test_at_the_destination(self, world: World) -> None:
         ip = new_address()
         machine = world.running(ip=ip, mib=32)
-        # Where the engine keeps what comes before it unpacks it.
-        world.b.node.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", "/var/tmp"])
-        try:
-            world.b.node.signal_service(signal.SIGKILL)
-            world.b.node.start_service()
-            with world.counting(ip) as asker:
-                _, nonce = asker.ask()
-                with pytest.raises(MigrationFailed, match="space"):
-                    machine.migrate(world.b.host)
-                world.b.node.run(["umount", "-l", "/var/tmp"])
-                assert_at_home(world, machine, asker, nonce)
-        finally:
-            world.b.node.run(["umount", "-l", "/var/tmp"], check=False)
-            world.b.node.signal_service(signal.SIGKILL)
-            world.b.node.start_service()
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            # Where the engine keeps what comes before it unpacks it.
+            with full(world.b, "/var/tmp"):
+                self.move(world, machine)
+            assert_at_home(world, machine, asker, nonce)
+
+    @pytest.mark.parametrize("where", ["archive", "checkpoint"])
+    def test_on_the_source(self, world: World, where: str) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip, mib=32)
+        own = world.a.node.run(["podman", "inspect", "--format", "{{.StaticDir}}", "mover"]).stdout.strip()
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with full(world.a, "/var/tmp" if where == "archive" else f"{own}/checkpoint"):
+                self.move(world, machine)
+            assert_at_home(world, machine, asker, nonce)
+            machine.migrate(world.b.host)
+            assert asker.ask()[1] == nonce
+
+    @pytest.mark.parametrize("victim", ["source", "destination"])
+    def test_while_it_moves_cold(self, world: World, victim: str) -> None:
+        machine = world.running()
+        world.a.inside("mover", "head -c 32000000 /dev/zero >/data")
+        with full(world.a if victim == "source" else world.b, "/var/tmp"):
+            self.move(world, machine, MigrationPolicy(live=False))
+        assert machine.state() is MachineState.RUNNING
+        assert world.a.inside("mover", "wc -c </data").strip() == "32000000"
+        world.b.assert_nothing_is_left()
+        assert {image.id for image in world.a.api.images.list()} <= world.a.images
 
 
 class TestEnded:

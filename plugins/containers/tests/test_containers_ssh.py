@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -184,11 +183,11 @@ class TestBreaksOff:
             at_home(world, machine, asker, nonce)
 
 
-def test_nothing_runs_over_there_when_nobody_is_connected(world: World, ssh: Ssh) -> None:
+@pytest.mark.usefixtures("ssh")
+def test_nothing_runs_over_there_when_nobody_is_connected(world: World) -> None:
     with connect(url(world.a)) as host:
         host.info()
         assert "sshd" in world.a.node.run(["ps", "-e", "-o", "comm="]).stdout
     wait_until(
         lambda: "sshd" not in world.a.node.run(["ps", "-e", "-o", "comm="]).stdout, deadline=60, what="the end of sshd"
     )
-    assert isinstance(ssh.folder, Path)
