@@ -60,8 +60,10 @@ class Saving:
             self._freeze(found)
         except BaseException as error:
             self._as_it_was(found, paused=paused)
-            if isinstance(error, ApiError) and (ours := criu.failed(error, found.info.name)):
-                raise ours from error
+            if isinstance(error, ApiError):
+                ours = criu.failed(error, found.info.name, criu.log(self._engine, found.podman_id))
+                if ours is not None:
+                    raise ours from error
             raise
 
     def restore(self, id: str, ctx: Context) -> None:

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from vhal.driver import Answer, Blocker, Context, MigrationPolicy, Offer, Progress, Ticket, Transfer
 from vhal.errors import HostUnreachable, MigrationFailed, MigrationInDoubt, VhalError
 from vhal.spec import Bytes, MachineState
-from vhal_containers import changes
+from vhal_containers import changes, criu
 from vhal_containers.address import Address
 from vhal_containers.api import ApiError, Failure, Libpod, Unreachable
 from vhal_containers.api.feed import Feed
@@ -140,14 +140,15 @@ class Sending:
                     raise
 
     def _frozen(self, lines: Lines) -> Feed[bytes]:
+        podman_id = self._cargo.podman_id
         try:
-            return lines.source.checkpoints.export(
-                self._cargo.podman_id, keep=True, tcp_established=True, file_locks=True
-            )
-        except ApiError:
-            # Its engine says so itself: nothing was saved.
-            self._records.update(self._offer.machine.id, freezing=None)
-            raise
+            return lines.source.checkpoints.export(podman_id, keep=True, tcp_established=True, file_locks=True)
+        except ApiError as error:
+            # That doesn't mean that nothing was saved: the engine may only have failed to pack it. A look tells.
+            ours = criu.failed(error, self._place.name, criu.log(self._engine, podman_id))
+            if ours is None:
+                raise
+            raise ours from error
 
     def _wait_for_engines(self, lines: Lines) -> None:
         deadline = time.monotonic() + SETTLES_S
