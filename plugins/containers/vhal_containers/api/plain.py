@@ -77,6 +77,8 @@ def _body(stream: UnixStream, early: bytes, length: int | None, timeout_s: float
     while piece:
         if left is not None:
             left -= len(piece)
+            if left < 0:
+                raise httpcore2.RemoteProtocolError("it says more than it said it would")
         yield piece
         piece = _read(stream, left, timeout_s)
     if left:
@@ -84,7 +86,7 @@ def _body(stream: UnixStream, early: bytes, length: int | None, timeout_s: float
 
 
 def _read(stream: UnixStream, left: int | None, timeout_s: float | None) -> bytes:
-    if left is not None and left <= 0:
+    if left == 0:
         return b""
     piece = stream.read(_PIECE, timeout_s)
     if not piece and stream.ended:
