@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from vhal_containers.api.checkpoints import Checkpoints
 
 from tests.testbed import wait_until
 from vhal.driver import Context, MigrationPolicy
@@ -65,6 +66,29 @@ class TestEngineKilled:
             other = world.b if where is world.a else world.a
             where.host.machine("mover").migrate(other.host)
             assert asker.ask()[1] == nonce
+
+    def test_the_source_dies_while_it_sends(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it sent ends as if that were all; that it isn't is noticed."""
+        ip = new_address()
+        machine = world.running(ip=ip, mib=32)
+        restore = Checkpoints.restore
+
+        def restored(self: Checkpoints, archive: Iterable[bytes], **options: Any) -> str:
+            def pieces() -> Iterator[bytes]:
+                for number, piece in enumerate(archive):
+                    if number == 1:
+                        world.a.node.signal_service(signal.SIGKILL)
+                        world.a.node.start_service()
+                    yield piece
+
+            return restore(self, pieces(), **options)
+
+        monkeypatch.setattr(Checkpoints, "restore", restored)
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with pytest.raises(MigrationFailed, match="before its end"):
+                machine.migrate(world.b.host)
+            assert_at_home(world, machine, asker, nonce)
 
     @pytest.mark.parametrize("victim", ["source", "destination"])
     def test_one_that_hangs_ends_at_the_deadline(self, world: World, victim: str) -> None:
