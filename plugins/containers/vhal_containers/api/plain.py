@@ -8,6 +8,7 @@ a body that the engine broke off looks like a whole one, so whoever reads must k
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import httpcore2
@@ -18,6 +19,7 @@ _PIECE = 1 << 18
 """As much as a Unix socket holds on Linux (net.core.wmem_max), and some more."""
 _HEAD_MOST = 64 << 10
 _LENGTH = b"content-length"
+_NUMBER = re.compile(rb"[0-9]{1,18}")
 
 
 @contextlib.contextmanager
@@ -39,7 +41,8 @@ def plain(stream: UnixStream, method: str, target: str, timeout_s: float | None)
         stream.write(f"{method} {target} HTTP/1.0\r\nHost: engine\r\nContent-Length: 0\r\n\r\n".encode(), timeout_s)
         head, early = _head(stream, timeout_s)
         status, fields = _parsed(head)
-        length = next((int(value) for name, value in fields if name.lower() == _LENGTH and value.isdigit()), None)
+        lengths = (value for name, value in fields if name.lower() == _LENGTH and _NUMBER.fullmatch(value))
+        length = next(map(int, lengths), None)
         yield httpcore2.Response(
             status,
             headers=fields,
