@@ -81,8 +81,9 @@ def log(engine: Engine, podman_id: str) -> str:
     with contextlib.suppress(OSError, Failure):
         folder = text(document(engine.api.connection.get(path("containers", podman_id, "json"))), "StaticDir")
         if folder.startswith("/"):
-            written = (process.root / folder.lstrip("/") / "dump.log").read_bytes()
-            return written[-_LOG_MOST:].decode(errors="replace")
+            with (process.root / folder.lstrip("/") / "dump.log").open("rb") as written:
+                written.seek(-min(_LOG_MOST, os.fstat(written.fileno()).st_size), os.SEEK_END)
+                return written.read(_LOG_MOST).decode(errors="replace")
     return ""
 
 

@@ -43,6 +43,8 @@ log = logging.getLogger("vhal.containers.migration")
 SETTLES_S = 5.0
 """How long after its reply was lost an engine may take to show what became of the request."""
 _LOOK_S = 0.05
+_ENDED = "container state improper"
+"""The engine's words for not even beginning, since the container doesn't run."""
 
 
 class Sending:
@@ -144,7 +146,9 @@ class Sending:
         try:
             return lines.source.checkpoints.export(podman_id, keep=True, tcp_established=True, file_locks=True)
         except ApiError as error:
-            # That doesn't mean that nothing was saved: the engine may only have failed to pack it. A look tells.
+            # That alone doesn't mean that nothing was saved: the engine may only have failed to pack it.
+            if error.cause == _ENDED:
+                self._records.update(self._offer.machine.id, freezing=None)
             ours = criu.failed(error, self._place.name, criu.log(self._engine, podman_id))
             if ours is None:
                 raise
