@@ -49,7 +49,9 @@ def play() -> World:
             "dirty_rate": f"{40 * number + 1}MiB",
             "workload": {"profile": "burst", "every_s": 7, "length_s": 3, "jitter": 1},
         }
-        spec = vhal.MachineSpec(name=f"m{number}", memory="3GiB", disks=[vhal.Disk(size="2GiB")], options={"mock": mock})
+        spec = vhal.MachineSpec(
+            name=f"m{number}", memory="3GiB", disks=[vhal.Disk(size="2GiB")], options={"mock": mock}
+        )
         vm = trying((a, b)[number % 2].create, spec)
         if isinstance(vm, vhal.Machine):
             made.append(vm)
