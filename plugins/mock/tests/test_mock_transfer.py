@@ -197,11 +197,3 @@ class TestFailures:
                 assert not [machine for machine in alive if machine.state is S.RUNNING]
             elif host == "b":
                 assert alive
-
-    def test_programs_go_on_where_the_machine_is(self) -> None:
-        lab = Lab()
-        vm = lab.vm("web")
-        program = vm.spawn(["sleep", "1000"])
-        vm.migrate(lab.b)
-        assert lab.world.machine("web").guest.programs
-        assert program.wait(timeout_s=2000) == 0
