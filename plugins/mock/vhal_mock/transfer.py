@@ -169,13 +169,14 @@ class Journey:
             self._halt()
         if step.remote and self._resumed_s is None:
             self._let_go()
-        if step.number > self._pass:
-            self._pass = step.number
+        while step.number > self._pass:
+            # One by one, also where two begin at once: a fault may wait for each.
+            self._pass += 1
             if not step.remote:
                 self._world.log.add(
-                    "round", self._source.name, self._machine.name, f"{step.number}: {Bytes(memory.left)} left"
+                    "round", self._source.name, self._machine.name, f"{self._pass}: {Bytes(memory.left)} left"
                 )
-                self._visit(f"migration.transfer.round={step.number}")
+                self._visit(f"migration.transfer.round={self._pass}")
         try:
             # Nobody can call it off any more once it runs on the other side.
             seconds = self._send(step, None if step.remote else self._ctx)
