@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-
 _ACTIVE = frozenset({"starting", "running", "paused", "stopping", "migrating"})
 
 
@@ -58,6 +57,7 @@ class MachineState(StrEnum):
     """It is on its way: not to be touched on this host."""
     UNKNOWN = "unknown"
     """The engine couldn't say."""
+
 
 _S = MachineState
 

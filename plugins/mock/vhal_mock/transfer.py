@@ -270,7 +270,9 @@ class Journey:
         return usage.share(self._source) * usage.dirtied(self._machine, now_s - seconds, now_s) / rate
 
     def _visit(self, point: str) -> None:
-        self._source.visit(point, self._machine.name, self._ctx)
+        # Both hosts are in it, so a fault may strike either; one that names none strikes the source.
+        for host in (self._source, self._target):
+            host.visit(point, self._machine.name, self._ctx)
 
     def _report(self, phase: str, copy: Copy, seconds: float, step: Step) -> None:
         rate = int(step.bytes / seconds) if seconds > 0 and step.bytes else None
