@@ -1,4 +1,4 @@
-"""What a simulated host says of itself."""
+"""What a simulated host says of itself and of its machines."""
 
 from __future__ import annotations
 
@@ -6,16 +6,36 @@ from typing import TYPE_CHECKING
 
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.host import GpuInfo, HostCpus, HostInfo, NumaNode, Resources
+from vhal.spec.machine import MachineInfo
 from vhal.spec.units import Bytes
 
 if TYPE_CHECKING:
     from vhal_mock.host import SimHost
+    from vhal_mock.machine import SimMachine
 
 VERSION = "0.1.0"
 
 
-def describe(host: SimHost) -> HostInfo:
-    """Return what it is and how full it is, now. Precondition: the world's lock is held."""
+def machine_info(machine: SimMachine) -> MachineInfo:
+    """Return a machine as it is, now. Precondition: the world's lock is held."""
+    spec = machine.spec
+    memory = spec.memory.size
+    return MachineInfo.trusted(
+        id=machine.id,
+        name=spec.name,
+        kind=spec.kind,
+        state=machine.state,
+        cpus=machine.cpus,
+        memory=memory if machine.memory == memory else Bytes(machine.memory),
+        labels=spec.labels,
+        managed=True,
+        epoch=machine.epoch,
+        spec=spec.without_secrets(),
+    )
+
+
+def host_info(host: SimHost) -> HostInfo:
+    """Return what a host is and how full it is, now. Precondition: the world's lock is held."""
     model = host.model
     each, rest = divmod(model.cpus, model.numa)
     nodes, first = [], 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vhal.driver.answer import YES, Answer
@@ -54,6 +55,30 @@ _PARTS = {
     "files": "vhal_mock.files:MockFiles",
 }
 """Capability → what implements it, imported when it is first used."""
+
+
+# What needs models is imported when it is first called, and found again without looking: these are called most of all.
+
+
+@cache
+def _ask() -> Callable[[SimHost, MachineSpec], Answer]:
+    from vhal_mock.creation import can_create
+
+    return can_create
+
+
+@cache
+def _make() -> Callable[[SimHost, MachineSpec, Context], SimMachine]:
+    from vhal_mock.creation import create
+
+    return create
+
+
+@cache
+def _tell() -> Callable[[SimMachine], MachineInfo]:
+    from vhal_mock.description import machine_info
+
+    return machine_info
 
 
 class MockDriver(Driver):
@@ -118,11 +143,11 @@ class MockDriver(Driver):
     # reading
 
     def describe(self) -> HostInfo:
-        from vhal_mock.description import describe
+        from vhal_mock.description import host_info
 
         with self.host.lock:
             self.begin("describe")
-            info = describe(self.host)
+            info = host_info(self.host)
             self.end("describe")
             return info
 
@@ -148,11 +173,9 @@ class MockDriver(Driver):
     # changing
 
     def create(self, spec: MachineSpec, ctx: Context) -> MachineInfo:
-        from vhal_mock.creation import create
-
         with self.host.lock:
             self.begin("create", spec.name, ctx)
-            info = self.info(create(self.host, spec, ctx))
+            info = self.info(_make()(self.host, spec, ctx))
             self.end("create", spec.name, ctx)
             return info
 
@@ -239,10 +262,8 @@ class MockDriver(Driver):
         if subject is None:
             return YES
         if capability is CREATE:
-            from vhal_mock.creation import can_create
-
             with self.host.lock:
-                return can_create(self.host, subject)  # type: ignore[arg-type]
+                return _ask()(self.host, subject)  # type: ignore[arg-type]
         if capability is MIGRATION:
             from vhal_mock.blockers import staying
 
@@ -345,28 +366,10 @@ class MockDriver(Driver):
 
     def info(self, machine: SimMachine) -> MachineInfo:
         """Return it as it is told of. Precondition: the world's lock is held."""
-        if machine.info is None:
-            from vhal.spec.machine import MachineInfo
-
-            spec = machine.spec
-            memory = spec.memory.size
-            if machine.memory != memory:
-                from vhal.spec.units import Bytes
-
-                memory = Bytes(machine.memory)
-            machine.info = MachineInfo.trusted(
-                id=machine.id,
-                name=spec.name,
-                kind=spec.kind,
-                state=machine.state,
-                cpus=machine.cpus,
-                memory=memory,
-                labels=spec.labels,
-                managed=True,
-                epoch=machine.epoch,
-                spec=spec.without_secrets(),
-            )
-        return machine.info
+        info = machine.info
+        if info is None:
+            info = machine.info = _tell()(machine)
+        return info
 
     def _switch(self, call: str, id: str, state: MachineState, ctx: Context) -> None:
         with self.host.lock:

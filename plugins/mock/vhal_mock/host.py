@@ -199,7 +199,7 @@ class SimHost:
     def _claim(self, machine: SimMachine) -> None:
         self._claim_sizes(machine)
         if machine.spec.gpus:
-            machine.parts = self.gpu_parts(machine) or []
+            machine.parts = self.gpu_parts(machine) or ()
             for part in machine.parts:
                 self.gpus[part.gpu].parts.setdefault(machine.id, []).append(part)
 
@@ -207,7 +207,7 @@ class SimHost:
         self._release_sizes(machine)
         for part in machine.parts:
             self.gpus[part.gpu].parts.pop(machine.id, None)
-        machine.parts = []
+        machine.parts = ()
 
     def _claim_sizes(self, machine: SimMachine) -> None:
         self.used_cpus += machine.cpus
@@ -232,7 +232,7 @@ class SimHost:
 
     def tell(self, kind: EventKind, machine: SimMachine, detail: str = "") -> None:
         """Send an event; the listeners are called here and now, so order is kept."""
-        self.world.log.add(kind.value, self.name, machine.spec.name, detail)
+        self.world.log.add(kind, self.name, machine.spec.name, detail)
         if self.listeners and not self.trouble.silent:
             event = Event(kind, machine.id, machine.spec.name, self.name, self.world.clock.now_s, detail)
             for listener in list(self.listeners):

@@ -54,7 +54,7 @@ class Log:
 
     def since(self, count: int) -> list[Entry]:
         """Return the entries from the ``count``-th on, counted from 0."""
-        return [Entry(*entry) for entry in self._entries[count:]]
+        return [Entry(at_s, str(kind), *rest) for at_s, kind, *rest in self._entries[count:]]
 
     def __len__(self) -> int:
         return len(self._entries)

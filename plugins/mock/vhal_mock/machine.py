@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from vhal.spec.state import MachineState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vhal.spec.machine import MachineInfo, MachineSpec
     from vhal_mock.boot import Boot
     from vhal_mock.changes import Snapshot
@@ -94,7 +96,7 @@ class SimMachine:
         """How often it must still be looked at until it has stopped, where a world's progression counts looks."""
         self.nodes: tuple[int, ...] = ()
         """Bytes that it has of each of the host's NUMA nodes, where there are several."""
-        self.parts: list[Part] = []
+        self.parts: Sequence[Part] = ()
         """What it has of the host's GPUs."""
         self.info: MachineInfo | None = None
         """As it was last told; made anew after a change."""
@@ -134,6 +136,11 @@ class SimMachine:
         """Bytes of its host's memory that it really uses."""
         used = self.options.used
         return int(self.memory * (self.options.working_set if used is None else used))
+
+    def restart_counters(self) -> None:
+        """Count what it uses from nothing again."""
+        if self._guest is not None:
+            self._guest.restart()
 
     def end_programs(self) -> None:
         """End what runs in it."""

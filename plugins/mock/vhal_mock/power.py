@@ -42,6 +42,14 @@ def start(host: SimHost, machine: SimMachine, ctx: Context) -> None:
         vhal.errors.VhalError: A fault struck.
     """
     check_room(host, machine, machine.cpus, machine.memory)
+    if not host.world.faults.idle:
+        _claim(host, machine, ctx)
+    machine.restart_counters()
+    machine.boot = boot(machine, host.world)
+
+
+def _claim(host: SimHost, machine: SimMachine, ctx: Context) -> None:
+    """Claim its room before a fault may strike: time may pass in that, and others must see that the room is taken."""
     before = machine.state
     host.turn(machine, MachineState.STARTING)
     try:
@@ -52,8 +60,6 @@ def start(host: SimHost, machine: SimMachine, ctx: Context) -> None:
         raise
     if machine.state is not MachineState.STARTING:
         raise EngineError(f"machine {machine.name!r} became {machine.state} while it started", hint="start it again")
-    machine.guest.restart()
-    machine.boot = boot(machine, host.world)
 
 
 def boot(machine: SimMachine, world: World) -> Boot:

@@ -91,7 +91,10 @@ class PlacedMachine(Model):
         """Return the spec of each."""
         if self.count is None:
             return [self.spec]
-        return [self.spec.replace(name=f"{self.spec.name}{number}") for number in range(1, self.count + 1)]
+        self.spec.replace(name=f"{self.spec.name}{self.count}")  # if the longest name is one, so are the others
+        return [
+            self.spec.model_copy(update={"name": f"{self.spec.name}{number}"}) for number in range(1, self.count + 1)
+        ]
 
 
 class WorldSpec(Model):

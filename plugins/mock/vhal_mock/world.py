@@ -67,6 +67,7 @@ class World:
     ) -> None:
         self._number = next(_numbers)
         self._ids = itertools.count(1)
+        self._prefix = f"{self._number:08x}-0000-8000-8000-"
         self.name = f"world-{self._number}"
         self.seed = seed
         self.clock = Clock(speed)
@@ -108,8 +109,7 @@ class World:
 
     def new_id(self) -> str:
         """Return an id for a host or machine: a uuid (version 8, RFC 9562), the same in each run."""
-        number = next(self._ids)
-        return f"{self._number:08x}-0000-8000-8000-{number:012x}"
+        return f"{self._prefix}{next(self._ids):012x}"
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any] | WorldSpec, source: Path | None = None) -> World:
