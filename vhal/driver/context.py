@@ -64,14 +64,14 @@ class Context:
         on_progress: Called with each report, in the thread that reports; it must not block.
     """
 
-    __slots__ = ("_abort", "_deadline", "_on_progress", "_timeout_s", "last")
+    __slots__ = ("_abort", "_budget", "_deadline", "_on_progress", "_timeout_s", "last")
 
     def __init__(
         self,
         timeout_s: float | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self._timeout_s = timeout_s
+        self._timeout_s = self._budget = timeout_s
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._on_progress = on_progress
         # Made when first needed: most calls are short, nobody aborts them, and it costs more than they do.
@@ -87,6 +87,14 @@ class Context:
     def remaining_s(self) -> float | None:
         """Seconds until the deadline (never negative), or None without one."""
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    @property
+    def budget_s(self) -> float | None:
+        """Seconds of the timeout that :meth:`advance` has not taken, or None without one.
+
+        For engines whose time isn't this process's: what the process itself has taken doesn't count.
+        """
+        return None if self._budget is None else max(0.0, self._budget)
 
     def check(self) -> None:
         """Return if the work may go on.
@@ -111,8 +119,9 @@ class Context:
 
     def advance(self, seconds: float) -> None:
         """Bring the deadline nearer by ``seconds``: for engines whose time isn't this process's."""
-        if self._deadline is not None:
+        if self._deadline is not None and self._budget is not None:
             self._deadline -= seconds
+            self._budget -= seconds
 
     def wait(self, seconds: float) -> None:
         """Wait, but no longer than until the deadline or an abort; then :meth:`check`.
@@ -163,6 +172,7 @@ class Context:
         """
         remaining = self.remaining_s
         part = Context(timeout_s if remaining is None else min(timeout_s, remaining), self.report)
+        part._budget = timeout_s if self._budget is None else min(timeout_s, self._budget)
         part._abort = self._shared()
         return part
 

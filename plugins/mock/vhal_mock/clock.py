@@ -147,7 +147,11 @@ class Clock:
         with self.lock:
             late: list[bool] = []
             limit: Alarm | None = None
-            remaining = ctx.remaining_s if ctx is not None else None
+            remaining = None
+            if ctx is not None:
+                # What this process takes itself counts only where virtual time has something to do with real time:
+                # else a deadline would never be at the same moment twice.
+                remaining = ctx.budget_s if self.speed is None else ctx.remaining_s
             begun = self.now_s
             if remaining is not None and not signal.is_set:
 

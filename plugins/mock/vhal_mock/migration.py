@@ -105,7 +105,12 @@ class MockMigration:
             if machine is None:
                 raise NotFound(f"there is no machine {offer.machine.name!r} on host {host.name!r}")
             target = host.world.host(str(ticket.payload["host"]))
-            sent = Journey(self._driver, target, machine, offer, policy, ctx).go()
+            journey = Journey(self._driver, target, machine, offer, policy, ctx)
+            host.world.journeys[machine.id] = journey
+            try:
+                sent = journey.go()
+            finally:
+                del host.world.journeys[machine.id]
             self._driver.end("migration.transfer", offer.machine.id, ctx)
             return sent
 

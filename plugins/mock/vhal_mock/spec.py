@@ -123,7 +123,7 @@ def check(spec: WorldSpec, source: str) -> None:
     for place, host in enumerate(spec.hosts):
         for model in host.models():
             if model.name in places:
-                raise _wrong(
+                raise wrong(
                     source,
                     f"hosts[{place}].name",
                     f"two hosts are named {model.name!r}",
@@ -131,7 +131,7 @@ def check(spec: WorldSpec, source: str) -> None:
                 )
             places[model.name] = f"hosts[{place}]"
     if not places:
-        raise _wrong(source, "hosts", "a world needs a host", "add one: name = …")
+        raise wrong(source, "hosts", "a world needs a host", "add one: name = …")
     named = [
         *((f"links[{a}].hosts[{b}]", name) for a, link in enumerate(spec.links) for b, name in enumerate(link.hosts)),
         *((f"machines[{a}].host", machine.host) for a, machine in enumerate(spec.machines)),
@@ -147,8 +147,8 @@ def unknown(source: str, path: str, what: str, name: str, known: Iterable[str]) 
     names = list(known)
     near = get_close_matches(name, names, 1, 0.3)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names[:20]) or 'none'}"
-    return _wrong(source, path, f"there is no {what} {name!r}", hint)
+    return wrong(source, path, f"there is no {what} {name!r}", hint)
 
 
-def _wrong(source: str, path: str, reason: str, hint: str) -> InvalidSpec:
+def wrong(source: str, path: str, reason: str, hint: str) -> InvalidSpec:
     return InvalidSpec(f"{source}: {path}: {reason}", problems=[(path, reason)], hint=hint)
