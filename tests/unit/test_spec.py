@@ -148,7 +148,7 @@ MALFORMED: list[tuple[dict[str, Any], str, str]] = [
     ({"memory": None}, "memory", "valid dictionary"),
     ({"memory": {"size": "3GiB", "hugepages": "2GiB"}}, "memory.hugepages", "multiple of the huge page"),
     ({"memory": {}}, "memory.size", "this field is required"),
-    ({"boot": {"source": "floppy"}}, "boot", "does not match any of the expected tags"),
+    ({"boot": {"source": "floppy"}}, "boot", "there is no source 'floppy'; there are 'disk'"),
     ({"boot": {"source": "kernel"}}, "boot.kernel", "this field is required"),
     ({"boot": {"source": "kernel", "kernel": "vmlinuz"}}, "boot.kernel", "must match"),
     ({"boot": {"source": "kernel", "kernel": "/../vmlinuz"}}, "boot.kernel", "'..' is not allowed"),
@@ -227,7 +227,7 @@ class TestWhatIsRefused:
         with pytest.raises(InvalidSpec) as caught:
             spec.options_for("mock", MockOptions)
         assert dict(caught.value.problems).keys() == {"options.mock.boot_s", "options.mock.bots"}
-        assert caught.value.hint == "correct options.mock"
+        assert caught.value.hint == "did you mean 'boot_s'?"
         assert caught.value.backend == "mock"
 
     def test_no_value_is_shown(self) -> None:

@@ -120,7 +120,7 @@ def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str 
             path = f"{where}[{place}].at"
             raise InvalidSpec(
                 f"{path}: there is no fault point {fault.at!r}",
-                problems=[(path, f"there is no fault point {fault.at!r}")],
+                problems=[(f"faults[{place}].at", f"there is no fault point {fault.at!r}")],
                 hint=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}",
             )
         numbered = f"{wanted}=N" in points
@@ -128,6 +128,6 @@ def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str 
             path = f"{where}[{place}].at"
             raise InvalidSpec(
                 f"{path}: the point {wanted!r} has no number",
-                problems=[(path, "it has no number")],
+                problems=[(f"faults[{place}].at", "it has no number")],
                 hint=f"write {wanted!r}; 'skip' lets the first visits pass",
             )

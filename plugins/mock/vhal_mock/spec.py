@@ -151,4 +151,5 @@ def unknown(source: str, path: str, what: str, name: str, known: Iterable[str]) 
 
 
 def wrong(source: str, path: str, reason: str, hint: str) -> InvalidSpec:
+    """Return the error for what is wrong at a place of a file."""
     return InvalidSpec(f"{source}: {path}: {reason}", problems=[(path, reason)], hint=hint)

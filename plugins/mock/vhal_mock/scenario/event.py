@@ -152,16 +152,6 @@ class Recover(HostEvent):
 
 
 AnyEvent = Annotated[
-    Create
-    | Power
-    | Stop
-    | Delete
-    | Resize
-    | Migrate
-    | Abort
-    | MachineCrash
-    | Trouble
-    | SlowLink
-    | Recover,
+    Create | Power | Stop | Delete | Resize | Migrate | Abort | MachineCrash | Trouble | SlowLink | Recover,
     Field(discriminator="action"),
 ]

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vhal.errors import NotFound, VhalError
-from vhal.spec.state import MachineState
 from vhal_mock.scenario.action import CALLS, LONG, interfere, strike
-from vhal_mock.scenario.event import Abort, Create, HostEvent, MachineCrash, Migrate
+from vhal_mock.scenario.event import Abort, Create, Delete, HostEvent, MachineCrash, Migrate, Power, Resize, Stop
 from vhal_mock.scenario.result import Failure, Move, Result, Standing, Unfinished
 from vhal_mock.scenario.sample import Samples
 
@@ -164,8 +163,8 @@ class _Run:
         if event.start:
             machine.start()
 
-    def _call(self, event: AnyEvent) -> None:
-        CALLS[type(event)](self._machine(event.machine), event)  # type: ignore[index, union-attr]
+    def _call(self, event: Power | Stop | Delete | Resize) -> None:
+        CALLS[type(event)](self._machine(event.machine), event)
 
     def _migrate(self, event: Migrate, name: str) -> None:
         begun_s, source = self._clock.now_s, self._place(name)
@@ -235,8 +234,4 @@ class _Run:
 
     def _active(self, host: str) -> list[str]:
         machines = self._world.host(host).machines.values()
-        return sorted(
-            machine.name
-            for machine in machines
-            if machine.state.active and machine.state is not MachineState.MIGRATING and not machine.arriving
-        )
+        return [machine.name for machine in machines if machine.state.active and not machine.arriving]

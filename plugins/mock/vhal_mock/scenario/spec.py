@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from vhal.errors import InvalidSpec, VhalError
+from vhal.errors import VhalError
 from vhal.spec.load import load_model
-from vhal_mock.scenario.event import AnyEvent, Create, HostEvent, MachineEvent, Migrate, Span
-from vhal_mock.spec import WorldSpec, unknown
+from vhal_mock.scenario.event import AnyEvent, Create, HostEvent, Span
+from vhal_mock.spec import WorldSpec, unknown, wrong
 from vhal_mock.world import World
 
 SAMPLES = 100
@@ -77,7 +77,7 @@ def _check(scenario: Scenario, world: World, source: str) -> None:
     for place, event in enumerate(scenario.events):
         path = f"events[{place}]"
         if event.time_s > scenario.until_s:
-            raise _wrong(
+            raise wrong(
                 source,
                 f"{path}.time_s",
                 f"it is after the end, which is at {scenario.until_s:g} s",
@@ -101,7 +101,7 @@ def _check_domain(event: HostEvent, world: World, source: str, path: str) -> Non
             raise unknown(source, f"{path}.domain", "kind of failure domain", key, sorted(keys))
         if value not in known:
             raise unknown(source, f"{path}.domain.{key}", key, value, sorted(known))
-    raise _wrong(source, f"{path}.domain", "no host is in all of them", "name fewer")
+    raise wrong(source, f"{path}.domain", "no host is in all of them", "name fewer")
 
 
 def _check_machine(event: Create, world: World, source: str, path: str) -> None:
@@ -110,8 +110,4 @@ def _check_machine(event: Create, world: World, source: str, path: str) -> None:
     try:
         options_of(event.spec).make_workload("", world)
     except VhalError as error:
-        raise _wrong(source, f"{path}.spec", error.message, error.hint or "correct it") from error
-
-
-def _wrong(source: str, path: str, reason: str, hint: str) -> InvalidSpec:
-    return InvalidSpec(f"{source}: {path}: {reason}", problems=[(path, reason)], hint=hint)
+        raise wrong(source, f"{path}.spec", error.message, error.hint or "correct it") from error
