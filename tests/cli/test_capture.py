@@ -6,6 +6,7 @@ import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from vhal_mock import World
@@ -20,7 +21,7 @@ from vhal.errors import HostUnreachable
 from vhal.registry import Registry
 from vhal.spec import Init, Process
 
-WORLD = {
+WORLD: dict[str, Any] = {
     "hosts": [
         {
             "name": "big",

@@ -3,9 +3,10 @@
 ========  ==============================================================================================
 python    is run; the blocks of one page share their names, and the temporary folder that they run in
 output    is what the block before it printed; ``…`` stands for anything
-toml      is read: as a spec, as hosts.toml, as a simulated world or, with a ``project`` table, as TOML only
+toml      is read: as a spec, as hosts.toml, as a scenario or, with a ``project`` table, as TOML only; one that begins
+          with ``# NAME.toml`` is that file in the page's folder from then on
 json      is read as a spec; so is yaml
-console   each line that begins with ``$`` is looked at; see ``tests.docs.commands``
+console   each line that begins with ``$`` is looked at, in the page's folder; see ``tests.docs.commands``
 text      is shown and not judged
 ========  ==============================================================================================
 
@@ -99,12 +100,15 @@ def _output(example: Example) -> str | None:
 def _toml(example: Example) -> None:
     _, body = example.parsed
     data = tomllib.loads(body)
+    named = re.match(r"# (\w+\.toml)\n", body)
+    if named is not None:
+        (Path(example.namespace["_folder"].name) / named[1]).write_text(body)
     if "project" in data:
         return
     if isinstance(data.get("hosts"), list):
-        from vhal_mock import World
+        from vhal_mock.scenario import Scenario
 
-        World.from_spec(data)
+        Scenario(**data).world()
         return
     if "hosts" in data:
         _hosts(body, Path(example.namespace["_folder"].name) / "hosts.toml")
@@ -147,7 +151,8 @@ def _yaml(example: Example) -> None:
 
 def _console(example: Example) -> str | None:
     _, body = example.parsed
-    return "\n".join(judge(body)) or None
+    with _inside(example.namespace["_folder"].name):
+        return "\n".join(judge(body)) or None
 
 
 EVALUATORS: dict[str, Callable[[Example], str | None]] = {

@@ -20,9 +20,9 @@ WEB = {"host": "a", "running": True, "spec": {"name": "web", "memory": "4GiB"}}
 
 
 def happen(*events: dict[str, Any], **fields: Any) -> Result:
-    spec = {"hosts": HOSTS, "machines": [WEB], "until_s": 300, **fields}
+    spec = {"hosts": HOSTS, "machines": [WEB], "until_s": 300, "events": events, **fields}
     before = set(threading.enumerate())
-    result = run(Scenario(events=events, **spec), vhal.connect)
+    result = run(Scenario(**spec), vhal.connect)
     assert set(threading.enumerate()) == before
     return result
 
