@@ -47,7 +47,7 @@ class MachineEvent(Event):
 
 
 class Power(MachineEvent):
-    """What needs nothing but the machine: each as the method of :class:`vhal.Machine` of that name."""
+    """Do to a machine what needs no more words: as the method of that name does."""
 
     action: Literal["start", "pause", "resume", "reboot", "save", "restore"]
 
@@ -129,7 +129,7 @@ class HostEvent(Event):
 
 
 class Trouble(HostEvent):
-    """Let a host have a trouble."""
+    """Let a host lose its power, be cut off, not answer, or have no room on its disk."""
 
     action: Literal["host-crash", "partition", "hang", "disk-full"]
     seconds: Span | None = None

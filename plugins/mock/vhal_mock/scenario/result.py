@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from vhal_mock.log import Entry
-    from vhal_mock.scenario.sample import Samples
+from vhal_mock.log import Entry
+from vhal_mock.scenario.sample import Samples
 
 DIGITS = 6
 """Decimals of the seconds that are told: what is behind them is no measurement."""

@@ -25,11 +25,8 @@ if TYPE_CHECKING:
     from vhal_mock.scenario.spec import Scenario
     from vhal_mock.world import World
 
-Connect = Callable[[str], "Host"]
-"""How a host is opened: :func:`vhal.connect`."""
 
-
-def run(scenario: Scenario, connect: Connect, source: Path | None = None) -> Result:
+def run(scenario: Scenario, connect: Callable[[str], Host], source: Path | None = None) -> Result:
     """Let a scenario happen and return what came of it.
 
     Args:
@@ -54,7 +51,7 @@ class _Action:
 
 
 class _Run:
-    def __init__(self, scenario: Scenario, world: World, connect: Connect) -> None:
+    def __init__(self, scenario: Scenario, world: World, connect: Callable[[str], Host]) -> None:
         self._scenario, self._world, self._connect = scenario, world, connect
         self._clock, self._log = world.clock, world.log
         self._hosts: dict[str, Host] = {}

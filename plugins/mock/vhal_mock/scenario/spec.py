@@ -28,6 +28,7 @@ class Scenario(WorldSpec):
     sample_s: Span | None = None
     """How often the usage of hosts is recorded; none for a hundredth of the time that it goes on."""
     events: Annotated[tuple[AnyEvent, ...], Field(max_length=1_000_000)] = ()
+    """What happens, by the time at which it does."""
 
     @model_validator(mode="after")
     def _is_recordable(self) -> Scenario:
