@@ -30,6 +30,7 @@ check: setup
 	$(VENV)/bin/lint-imports
 
 bench: setup
+	@$(UV) sync --quiet --all-packages --all-extras --group dev --group docs --group bench
 	$(PYTHON) -m tests.bench --json bench.json --strict
 
 docs: setup

@@ -76,6 +76,7 @@ _HOMES = (
     "collections.abc",
     "typing",
     "pydantic",
+    "vhal_mock",
     *(info.name for info in pkgutil.walk_packages(vhal.__path__, "vhal.") if not info.name.startswith("vhal.cli")),
 )
 

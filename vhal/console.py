@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from vhal import _opened
 from vhal.driver.capability import ConsoleStream
 from vhal.errors import OperationTimeout
 
@@ -30,8 +31,12 @@ class Console:
     def __init__(self, stream: ConsoleStream, machine: str, call: Callable[..., Any] = _plainly) -> None:
         self._stream = stream
         self._call = call
-        self._machine = machine
+        self.machine = machine
+        """Its machine's name."""
         self._pending = b""
+        self.closed = False
+        """Whether :meth:`close` was called."""
+        _opened.tell(self)
 
     def read(self, timeout_s: float | None = None) -> bytes:
         """Return what came, at least one byte; ``b""`` at the end, or when ``timeout_s`` passed without any."""
@@ -57,10 +62,10 @@ class Console:
             data = self._call(self._stream.read, remaining) if remaining > 0 else b""
             if not data:
                 raise OperationTimeout(
-                    f"the console of {self._machine!r} didn't show {wanted.pattern.decode(errors='replace')!r} "
+                    f"the console of {self.machine!r} didn't show {wanted.pattern.decode(errors='replace')!r} "
                     f"within {timeout_s:g} s",
                     hint=f"the last it wrote: {self._pending[-80:].decode(errors='replace')!r}",
-                    machine=self._machine,
+                    machine=self.machine,
                 )
             self._pending += data
 
@@ -70,6 +75,7 @@ class Console:
 
     def close(self) -> None:
         """End it; a read that waits returns ``b""``. Idempotent."""
+        self.closed = True
         self._call(self._stream.close)
 
     def __enter__(self) -> Console:

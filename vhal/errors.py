@@ -20,6 +20,7 @@
     ├── CommandFailed               command-failed        no: read what the program wrote
     ├── EngineError                 engine-error          no
     ├── PluginError                 plugin-error          no
+    ├── NotRecorded                 not-recorded          no: make the recorded calls, or record anew
     └── MigrationError              migration-error       no
         ├── MigrationRefused        migration-refused     no: nothing was touched
         ├── MigrationFailed         migration-failed      yes: the source has the machine
@@ -260,6 +261,12 @@ class PluginError(VhalError):
 
     code = "plugin-error"
     exit_code = 6
+
+
+class NotRecorded(VhalError):
+    """A recorded session has no such call at this place; the message has the nearest, and what differs."""
+
+    code = "not-recorded"
 
 
 class MigrationError(VhalError):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from vhal import _opened
 from vhal.driver.capability import ProcessStream
 from vhal.driver.context import Context
 from vhal.errors import CommandFailed, OperationTimeout, VhalError
@@ -64,11 +65,15 @@ class Execution:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
-        self._machine = machine
+        self.machine = machine
+        """The name of the machine that it runs in."""
         self._call = call
         self._clock = clock
         self.command = command
         """What was started."""
+        self.closed = False
+        """Whether it was let go of."""
+        _opened.tell(self)
 
     @property
     def exit_code(self) -> int | None:
@@ -106,6 +111,7 @@ class Execution:
 
     def close(self) -> None:
         """Let go of it; one that still runs goes on without you. A read that waits ends. Idempotent."""
+        self.closed = True
         self._call(self._stream.close)
 
     def _end(self, ctx: Context) -> int:
@@ -129,9 +135,9 @@ class Execution:
             ctx.check()
         except OperationTimeout:
             raise OperationTimeout(
-                f"{self.command[0]!r} in machine {self._machine!r} didn't end in time",
+                f"{self.command[0]!r} in machine {self.machine!r} didn't end in time",
                 hint="it goes on there; give it a longer timeout_s",
-                machine=self._machine,
+                machine=self.machine,
             ) from None
 
     def __enter__(self) -> Execution:
@@ -143,7 +149,7 @@ class Execution:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Execution of {self.command[0]!r} in {self._machine!r}>"
+        return f"<Execution of {self.command[0]!r} in {self.machine!r}>"
 
 
 def run_to_end(running: Execution, data: bytes, ctx: Context) -> Completed:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from vhal import _opened
 from vhal.driver.capability import EVENTS, METRICS
 from vhal.driver.driver import Driver
-from vhal.driver.url import HostUrl
-from vhal.errors import HostUnreachable, InvalidSpec, InvalidState, NotFound, PluginError, VhalError
+from vhal.errors import InvalidSpec, InvalidState, NotFound
 from vhal.layers.guard import Guard
+from vhal.layers.layer import Layer
 from vhal.machine import Machine
+from vhal.opener import open_driver
 from vhal.operation import call_context
 from vhal.registry import registry
 
 if TYPE_CHECKING:
     from vhal.driver.answer import Answer
-    from vhal.driver.backend import Backend
     from vhal.driver.capability import Capability
     from vhal.spec.host import HostInfo
     from vhal.spec.machine import MachineInfo, MachineSpec
     from vhal.spec.usage import Usage
     from vhal.watch import EventStream
+
+
+L = TypeVar("L", bound=Layer)
 
 
 class Host:
@@ -38,6 +42,7 @@ class Host:
         self._streams: WeakSet[EventStream] = WeakSet()
         self.url = url
         """What it was opened with, as parsed."""
+        _opened.tell(self)
 
     @property
     def name(self) -> str:
@@ -55,6 +60,11 @@ class Host:
         return self._guard.host_id
 
     @property
+    def closed(self) -> bool:
+        """Whether it was let go of."""
+        return not self._open
+
+    @property
     def guard(self) -> Guard:
         """The guarded driver, for layers above this one.
 
@@ -64,6 +74,21 @@ class Host:
         if not self._open:
             raise InvalidState(f"the connection to {self._guard.name} is closed", hint="connect() again")
         return self._guard
+
+    def layer(self, kind: type[L]) -> L:
+        """Return the layer of that class, also when the connection is closed; of several the one nearest to the user.
+
+        Raises:
+            vhal.errors.NotFound: It was opened without one.
+        """
+        driver: Driver = self._guard
+        while isinstance(driver, Layer):
+            driver = driver.inner
+            if isinstance(driver, kind):
+                return driver
+        raise NotFound(
+            f"the connection to {self._guard.name} has no {kind.__name__}", hint="connect(URL, layers=[…]) adds layers"
+        )
 
     def info(self) -> HostInfo:
         """Return what the host is and how full it is, now."""
@@ -112,8 +137,9 @@ class Host:
             )
         if spec.options:
             registry.check_options(spec.options, guard.backend)
-        ctx = call_context(timeout_s)
-        return Machine(self, guard.create(spec, ctx))
+        made = Machine(self, guard.create(spec, call_context(timeout_s)))
+        _opened.tell(made)
+        return made
 
     def can(self, capability: Capability[Any], subject: MachineInfo | MachineSpec | None = None) -> Answer:
         """Return whether something can be done here, or to a machine; with ``CREATE``, whether a spec can be made."""
@@ -151,11 +177,14 @@ class Host:
         return f"<Host {self.name}>"
 
 
-def connect(where: str | Driver) -> Host:
+def connect(where: str | Driver, *, layers: Iterable[Callable[[Driver], Driver]] = ()) -> Host:
     """Open a host.
 
     Args:
         where: A URL (``mock:///a``, ``libvirt:///system``), the name of a named host, or a driver that is open already.
+        layers: What to put around the backend's driver, inside of everything that the core does. Each is called with
+            a driver and returns one; the first is nearest to the backend. See :mod:`vhal.layers.chaos` and
+            :mod:`vhal.layers.record`.
 
     Raises:
         vhal.errors.InvalidUrl: The URL is malformed, or asks for what a URL may not.
@@ -165,36 +194,21 @@ def connect(where: str | Driver) -> Host:
         vhal.errors.AccessDenied: It answers, and says no.
     """
     if isinstance(where, Driver):
-        return Host(Guard(where, where.backend), f"{where.backend}:")
-    name = where
-    if ":" not in where:
-        from vhal.config import url_of
-
-        where = url_of(where)
-    url = HostUrl.parse(where)
-    backend = registry.backend(url.backend)
-    url.check(backend.transports, backend.path)
-    return Host(Guard(_open(backend, url), name), str(url))
-
-
-def _open(backend: Backend, url: HostUrl) -> Driver:
+        return Host(Guard(_layered(where, layers), where.backend), f"{where.backend}:")
+    driver, url = open_driver(where)
     try:
-        driver: object = backend.open(url)
-    except VhalError as error:
-        error.backend = error.backend or backend.name
-        error.host = error.host or str(url)
+        return Host(Guard(_layered(driver, layers), where), str(url))
+    except BaseException:
+        driver.close()
         raise
-    except Exception as error:
-        ours = backend.translate(error) if backend.translate is not None else None
-        ours = ours or HostUnreachable(
-            f"{url} can't be opened: {type(error).__name__}: {error}", hint="'vhal doctor' says what is missing"
-        )
-        ours.native, ours.backend, ours.host = error, backend.name, str(url)
-        raise ours from error
-    if not isinstance(driver, Driver):
-        raise PluginError(
-            f"backend {backend.name!r} opened a {type(driver).__name__}, not a Driver",
-            hint="this is a defect of the plugin; report it",
-            backend=backend.name,
-        )
+
+
+def _layered(driver: Driver, layers: Iterable[Callable[[Driver], Driver]]) -> Driver:
+    for layer in layers:
+        driver = layer(driver)
+        if not isinstance(driver, Driver):
+            raise InvalidSpec(
+                f"layers: {layer!r} returned a {type(driver).__name__}, not a Driver",
+                hint="a layer is called with a driver and returns one, as vhal.testing.Recorder",
+            )
     return driver

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from vhal import _opened
 from vhal.driver.context import Context, Progress
 from vhal.errors import OperationTimeout
 
@@ -52,6 +53,7 @@ class Operation(Generic[T]):
         context = copy_context()
         context.run(_current.set, self._context)
         self._thread = threading.Thread(target=context.run, args=(self._run, run), name=f"vhal-{name}")
+        _opened.tell(self)
         self._thread.start()
 
     @property

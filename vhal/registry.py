@@ -22,6 +22,7 @@ GROUP = "vhal.backends"
 """The entry-point group: the entry's name is the backend's."""
 
 INSTALL_HINTS = {
+    "containers": "pip install 'vhal[containers]'",
     "libvirt": "pip install 'vhal[libvirt]'",
     "mock": "pip install vhal-mock",
 }
@@ -98,6 +99,18 @@ class Registry:
             loaded = self._load(name)
             self._backends[name] = loaded
             return loaded
+
+    def plugin(self, name: str) -> Any:
+        """Return what the entry point of backend ``name`` names: a module, with more in it than its backend.
+
+        Raises:
+            vhal.errors.PluginError: As :meth:`backend`; or no plugin has handed it over, but this process.
+        """
+        self.backend(name)
+        found = self._manager.get_plugin(name)
+        if found is None:
+            raise PluginError(f"backend {name!r} comes from no plugin", hint="install one", backend=name)
+        return found
 
     def check_options(self, options: Iterable[str], backend: str) -> None:
         """Return if each key of a spec's or policy's ``options`` is some backend's name.

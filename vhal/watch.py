@@ -6,6 +6,7 @@ import queue
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
+from vhal import _opened
 from vhal.driver.event import Event
 
 _END = None
@@ -23,13 +24,15 @@ class EventStream:
 
     def __init__(self, subscribe: Callable[[Callable[[Event], None]], Callable[[], None]]) -> None:
         self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._closed = False
+        self.closed = False
+        """Whether it has been closed."""
         self.dropped = 0
         self._unsubscribe = subscribe(self._put)
+        _opened.tell(self)
 
     def next(self, timeout_s: float | None = None) -> Event | None:
         """Return the next event; None when ``timeout_s`` passed without one, or the stream was closed."""
-        if self._closed and self._queue.empty():
+        if self.closed and self._queue.empty():
             return None
         try:
             return self._queue.get(timeout=timeout_s)
@@ -38,8 +41,8 @@ class EventStream:
 
     def close(self) -> None:
         """Get no more events. Idempotent."""
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             self._unsubscribe()
             self._queue.put(_END)
 

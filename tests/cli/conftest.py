@@ -8,6 +8,7 @@ import vhal_mock.world
 
 import vhal
 import vhal.host
+import vhal.opener
 import vhal.registry
 from tests.cli.harness import Cli
 
@@ -18,9 +19,9 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> vhal.registry.Registry:
     for name in ("VHAL_HOST", "VHAL_PLUGINS", "VHAL_STRICT_PLUGINS", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     made = vhal.registry.Registry()
-    monkeypatch.setattr(vhal.registry, "registry", made)
-    monkeypatch.setattr(vhal.host, "registry", made)
-    vhal_mock.world.forget_default()
+    for module in (vhal.registry, vhal.opener, vhal.host):
+        monkeypatch.setattr(module, "registry", made)
+    vhal_mock.world.swap_default(None)
     return made
 
 

@@ -3,13 +3,16 @@
 ``vhal`` commands that touch nothing, or only simulated hosts, are run, all of a block in one process, and what is shown
 below them is what they print. Other ``vhal`` commands must be understood by the command line: the command, its options
 and their values exist. Of other programs' commands, those are looked up that can be: targets of make, verbs of the
-test bed, files given to pytest.
+test bed, files given to pytest. Where the page has written tests, ``pytest`` runs them, and prints what is shown.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +24,9 @@ HARMLESS = {"backends", "schema", "completion", "sim", "--help", "--version"}
 VERBS = {"up", "down", "status", "exec"}
 
 
-def judge(block: str) -> list[str]:
-    """Return what is wrong with a block."""
-    return [problem for command, shown in steps(block) for problem in _problems(command, shown)]
+def judge(block: str, folder: Path) -> list[str]:
+    """Return what is wrong with a block, whose page has written its files to ``folder``."""
+    return [problem for command, shown in steps(block) for problem in _problems(command, shown, folder)]
 
 
 def steps(block: str) -> Iterator[tuple[list[str], str]]:
@@ -34,7 +37,7 @@ def steps(block: str) -> Iterator[tuple[list[str], str]]:
         yield shlex.split(re.sub(r" [|>] .*", "", command), comments=True), shown
 
 
-def _problems(words: list[str], shown: str) -> Iterator[str]:
+def _problems(words: list[str], shown: str, folder: Path) -> Iterator[str]:
     text = shlex.join(words)
     while words and "=" in words[0]:
         words = words[1:]
@@ -54,6 +57,8 @@ def _problems(words: list[str], shown: str) -> Iterator[str]:
         yield f"the test bed has no {rest[2]!r}"
     elif "/" in program and not program.startswith(".venv/") and not (ROOT / program).exists():
         yield f"there is no {program}"
+    elif program == "pytest" and any(folder.glob("test_*.py")):
+        yield from _tested(rest, shown, folder)
     elif program.endswith("pytest"):
         yield from (f"there is no {path}" for path in rest if "/" in path and not (ROOT / path).exists())
 
@@ -67,6 +72,17 @@ def _run(arguments: list[str], shown: str) -> Iterator[str]:
         yield f"vhal {shlex.join(arguments)} ended with {result.exit_code}: {result.output}"
     if shown.strip() and not same(shown, result.output):
         yield f"vhal {shlex.join(arguments)}\nshown:\n{shown}\nprinted:\n{result.output}"
+
+
+def _tested(arguments: list[str], shown: str, folder: Path) -> Iterator[str]:
+    """Run a page's tests as a reader would, who hasn't the plugins that these tests need."""
+    from tests.docs.examples import same
+
+    plain = {**os.environ, "PYTEST_ADDOPTS": "-p no:cacheprovider -p no:asyncio", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", *arguments]
+    ran = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True, timeout=120, check=False)
+    if not same(shown, ran.stdout):
+        yield f"pytest {shlex.join(arguments)}\nshown:\n{shown}\nprinted:\n{ran.stdout}{ran.stderr}"
 
 
 def _understood(arguments: list[str]) -> Iterator[str]:

@@ -3,12 +3,14 @@
 ========  ==============================================================================================
 python    is run; the blocks of one page share their names, and the temporary folder that they run in
 output    is what the block before it printed; ``…`` stands for anything
-toml      is read: as a spec, as hosts.toml, as a scenario or, with a ``project`` table, as TOML only; one that begins
-          with ``# NAME.toml`` is that file in the page's folder from then on
+toml      is read: as a spec, as hosts.toml, as a scenario or, with a ``project`` table, as TOML only
 json      is read as a spec; so is yaml
-console   each line that begins with ``$`` is looked at, in the page's folder; see ``tests.docs.commands``
+console   each line that begins with ``$`` is looked at; see ``tests.docs.commands``
 text      is shown and not judged
 ========  ==============================================================================================
+
+A ``python`` or ``toml`` block whose first line is ``# NAME.py`` or ``# NAME.toml`` is that file, and is written to the
+page's folder; the page's ``pytest`` and ``vhal sim`` run there. Below it only what matters needs to be shown, with ``…``.
 
 A ``python`` block that begins with ``# real:`` is for the test bed: ``test_real_examples.py`` runs it there.
 """
@@ -32,6 +34,7 @@ from tests.docs.commands import judge
 
 FENCE = re.compile(r"^```(?P<language>python|output|toml|json|yaml|console)\n(?P<body>.*?)^```$", re.M | re.S)
 REAL = "# real:"
+FILE = re.compile(r"# (?P<name>[\w-]+\.(?:py|toml))\n")
 
 
 def sybil() -> Sybil:
@@ -81,8 +84,19 @@ def _inside(folder: str) -> Iterator[None]:
         os.chdir(before)
 
 
+def _is_file(example: Example) -> bool:
+    """Write the block to the page's folder if it is a file."""
+    _, body = example.parsed
+    named = FILE.match(body)
+    if named is not None:
+        (Path(example.namespace["_folder"].name) / named["name"]).write_text(body)
+    return named is not None
+
+
 def _python(example: Example) -> None:
     line, body = example.parsed
+    if _is_file(example):
+        return
     # Blank lines above the code, so that a traceback has the page's line numbers.
     code = compile("\n" * (line - 1) + body, example.path, "exec", dont_inherit=True)
     printed = io.StringIO()
@@ -100,9 +114,8 @@ def _output(example: Example) -> str | None:
 def _toml(example: Example) -> None:
     _, body = example.parsed
     data = tomllib.loads(body)
-    named = re.match(r"# (\w+\.toml)\n", body)
-    if named is not None:
-        (Path(example.namespace["_folder"].name) / named[1]).write_text(body)
+    if _is_file(example) and "hosts" not in data:
+        return
     if "project" in data:
         return
     if isinstance(data.get("hosts"), list):
@@ -151,8 +164,9 @@ def _yaml(example: Example) -> None:
 
 def _console(example: Example) -> str | None:
     _, body = example.parsed
-    with _inside(example.namespace["_folder"].name):
-        return "\n".join(judge(body)) or None
+    folder = example.namespace["_folder"].name
+    with _inside(folder):
+        return "\n".join(judge(body, Path(folder))) or None
 
 
 EVALUATORS: dict[str, Callable[[Example], str | None]] = {

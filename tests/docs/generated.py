@@ -28,6 +28,7 @@ from vhal import errors
 from vhal.cli.app import EXIT_CODES, app
 from vhal.driver.capability import CAPABILITIES
 from vhal.driver.fault import FaultKind
+from vhal.layers import chaos
 from vhal.migration.decision import Sight, decide
 from vhal.registry import registry
 from vhal.spec.frozen import FrozenDict
@@ -198,6 +199,11 @@ def _said(model: type) -> dict[str, str]:
     return found
 
 
+def chaos_points() -> str:
+    """Return the points at which a fault can strike around any driver."""
+    return table(["point", "when"], [(f"`{point}`", when) for point, when in chaos.POINTS.items()])
+
+
 def exit_codes() -> str:
     """Return the exit codes of the command line."""
     rows = re.findall(r"^  (\d+) +(.+)$", EXIT_CODES, re.M)
@@ -242,6 +248,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "scenario-fields": scenario_fields,
     "scenario-actions": scenario_actions,
     "scenario-action-fields": scenario_action_fields,
+    "points": chaos_points,
     "exit-codes": exit_codes,
     "cli": cli,
 }

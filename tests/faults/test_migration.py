@@ -81,7 +81,8 @@ def under_way(
             if strike is not None:
                 strike(operation)
             break
-    assert not operation.done, operation.result()
+    # What was struck may have ended already, by that: its result tells.
+    assert strike is not None or not operation.done, operation.result()
     return operation
 
 

@@ -12,6 +12,7 @@ packages="
     qemu-system-x86 qemu-utils seabios ipxe-qemu
     iproute2 util-linux
     gcc libc6-dev binutils
+    libxml2-utils
     libvirt-dev pkg-config python3-dev
 "
 # Where each host of a lab mounts its private folders.

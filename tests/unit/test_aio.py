@@ -22,6 +22,7 @@ from vhal.execution import Execution
 from vhal.guest import Guest
 from vhal.host import Host
 from vhal.machine import Machine
+from vhal.testing import Recorder
 from vhal.watch import EventStream
 
 T = TypeVar("T")
@@ -34,8 +35,8 @@ PAIRS = [
     (Execution, AsyncExecution),
     (EventStream, AsyncEventStream),
 ]
-# What only makes sense in one of the two: the guard is for layers, the count is on the blocking stream.
-ONLY_BLOCKING = {"guard", "dropped"}
+# What only makes sense in one of the two: guard and layers are the blocking host's, the count is the blocking stream's.
+ONLY_BLOCKING = {"guard", "layer", "dropped"}
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -52,6 +53,15 @@ def test_every_public_name_is_mirrored_with_its_parameters(blocking: type[object
             assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters), name
             defaults = [[p.default for p in inspect.signature(f).parameters.values()] for f in (ours, theirs)]
             assert defaults[0] == defaults[1], name
+
+
+def test_layers_are_put_around_its_driver_too() -> None:
+    async def main() -> None:
+        async with await vhal.aio.connect("mock:///a", layers=[Recorder]) as a:
+            await a.create(vhal.MachineSpec(name="web"))
+            a.host.layer(Recorder).assert_called("create", machine="web")
+
+    run(main())
 
 
 def test_the_ten_line_script() -> None:

@@ -69,6 +69,49 @@ def test_a_guest_that_doesnt_stop_keeps_running() -> None:
     assert pair.state("a") is S.RUNNING
 
 
+@pytest.mark.parametrize("error", [HostUnreachable("lost"), OperationTimeout("late"), KeyboardInterrupt()])
+def test_a_machine_that_stopped_although_the_reply_was_lost_is_started_again(error: BaseException) -> None:
+    pair = Pair()
+    pair.a.on["stop.after"] = raises(error)
+    with pytest.raises(type(error)):
+        move(pair)
+    assert pair.log == [*LOOKED, "a.stop", "a.start"]
+    assert pair.state("a") is S.RUNNING
+
+
+def test_where_nobody_can_be_asked_whether_it_stopped_the_error_says_so() -> None:
+    pair = Pair()
+
+    def vanish() -> None:
+        pair.unseen(pair.a)
+        raise HostUnreachable("gone")
+
+    pair.a.on["stop.after"] = vanish
+    with pytest.raises(MigrationFailed, match="nor be started again") as caught:
+        move(pair)
+    assert caught.value.hint == "it is on alpha; start it there if it is stopped"
+
+
+def test_a_machine_that_started_although_the_reply_was_lost_has_moved() -> None:
+    pair = Pair()
+    pair.b.on["start.after"] = raises(HostUnreachable("lost"))
+    _, arrived = move(pair)
+    assert arrived.state is S.RUNNING
+    assert pair.state("b") is S.RUNNING
+
+
+def test_a_machine_that_cannot_be_looked_at_once_it_was_started_has_moved() -> None:
+    pair = Pair()
+
+    def blind() -> None:
+        pair.b.on["inspect"] = raises(HostUnreachable("gone"))
+
+    pair.b.on["start.after"] = blind
+    _, arrived = move(pair)
+    assert arrived.state is S.RUNNING
+    assert (pair.state("a"), pair.state("b")) == (None, S.RUNNING)
+
+
 @pytest.mark.parametrize("error", [NativeError("x"), KeyboardInterrupt(), OperationAborted("stop")])
 def test_a_move_that_fails_starts_it_again(error: BaseException) -> None:
     pair = Pair()
@@ -119,7 +162,7 @@ def test_a_machine_that_moved_but_does_not_start_there_is_followed(monkeypatch: 
         vm.start()
         with pytest.raises(MigrationInDoubt, match="has moved to mock, but could not be started there: full") as caught:
             vm.migrate(b, COLD)
-        assert caught.value.hint == "it is stopped there; start it on mock, nowhere else"
+        assert caught.value.hint == "look at it there; if it is stopped, start it on mock, nowhere else"
         assert vm.host is b
         assert vm.state() is S.STOPPED
         assert a.machines() == []

@@ -12,6 +12,7 @@ from vhal.driver import Answer, Blocker, Context
 from vhal.driver.event import EventKind
 from vhal.driver.migration import MigrationPolicy, MigrationResult
 from vhal.errors import (
+    AlreadyExists,
     Busy,
     HostUnreachable,
     InsufficientResources,
@@ -119,6 +120,49 @@ class TestBeforeTheTransfer:
         assert pair.state("a") is S.RUNNING
         assert pair.state("b") is None
         assert pair.told == []
+
+    @pytest.mark.parametrize("error", [GONE, NativeError("x"), OperationTimeout("late"), KeyboardInterrupt()])
+    def test_a_place_that_is_held_although_no_ticket_came_is_given_up(self, error: BaseException) -> None:
+        pair = Pair()
+        answers = iter([raises(error)])
+        pair.b.on["prepare.after"] = lambda: next(answers, lambda: None)()
+        expected = (MigrationFailed, OperationTimeout, KeyboardInterrupt)
+        with pytest.raises(expected):
+            pair.move()
+        assert pair.log == ["a.offer", "b.examine", "b.prepare", "b.prepare", "b.cancel"]
+        assert (pair.state("a"), pair.state("b")) == (S.RUNNING, None)
+
+    @pytest.mark.parametrize("call", ["prepare.after", "cancel"])
+    def test_a_place_that_cannot_be_given_up_is_doubt(self, call: str) -> None:
+        pair = Pair()
+        pair.b.on |= {"prepare.after": raises(GONE)} if call == "prepare.after" else {}
+        answers = iter([raises(GONE)])
+        if call == "cancel":
+            pair.b.on |= {"prepare.after": lambda: next(answers, lambda: None)(), "cancel": raises(GONE)}
+        with pytest.raises(MigrationInDoubt, match="goes on, on alpha, but beta may hold a place for it") as caught:
+            pair.move()
+        assert caught.value.hint == "look at beta; what is there of it doesn't run, and can be deleted"
+        assert (pair.state("a"), pair.state("b")) == (S.RUNNING, S.MIGRATING)
+
+    def test_a_copy_that_runs_there_already_is_not_touched(self) -> None:
+        pair = Pair(S.STOPPED)
+
+        def others() -> None:
+            pair.b.put("1", S.RUNNING)
+            raise GONE
+
+        pair.b.on["prepare.after"] = others
+        with pytest.raises(MigrationInDoubt, match="running") as caught:
+            pair.move()
+        assert caught.value.hint == "look at both hosts before acting: beta shows a copy that runs"
+        assert pair.log == ["a.offer", "b.examine", "b.prepare"]
+
+    def test_a_no_of_prepare_is_not_asked_again(self) -> None:
+        pair = Pair()
+        pair.b.on["prepare"] = raises(AlreadyExists("taken", hint="look"))
+        with pytest.raises(MigrationFailed, match="taken"):
+            pair.move()
+        assert pair.log == ["a.offer", "b.examine", "b.prepare"]
 
     def test_a_no_of_the_destination(self) -> None:
         pair = Pair()

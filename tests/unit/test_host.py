@@ -36,7 +36,7 @@ def host() -> Iterator[vhal.Host]:
 def with_backend(monkeypatch: pytest.MonkeyPatch, backend: Backend) -> None:
     made = registry.Registry()
     made.add(backend)
-    monkeypatch.setattr("vhal.host.registry", made)
+    monkeypatch.setattr("vhal.opener.registry", made)
 
 
 class TestConnect:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from vhal.spec.usage import Usage
 
 
-async def connect(where: str | Driver) -> AsyncHost:
-    """Open a host; ``where`` is what :func:`vhal.connect` takes."""
-    return AsyncHost(await call(blocking.connect, where))
+async def connect(where: str | Driver, *, layers: Iterable[Callable[[Driver], Driver]] = ()) -> AsyncHost:
+    """Open a host; ``where`` and ``layers`` are what :func:`vhal.connect` takes."""
+    return AsyncHost(await call(blocking.connect, where, layers=layers))
 
 
 class AsyncHost:
@@ -51,6 +51,11 @@ class AsyncHost:
     def uuid(self) -> str:
         """Unique among hosts."""
         return self.host.uuid
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was let go of."""
+        return self.host.closed
 
     async def info(self) -> HostInfo:
         """Return what the host is and how full it is, now."""

@@ -155,6 +155,15 @@ class Driver(ABC):
         """
         return nullcontext()
 
+    def sleep(self, seconds: float, ctx: Context) -> None:
+        """Let so many seconds of :meth:`clock_s` pass; a simulated host lets its own pass.
+
+        Raises:
+            vhal.errors.OperationAborted: Somebody asked for the end.
+            vhal.errors.OperationTimeout: The deadline has passed; it isn't waited longer than that.
+        """
+        ctx.wait(seconds)
+
     def translate(self, error: Exception) -> VhalError | None:
         """Return the engine's ``error`` as one of ours, or None if it isn't the engine's.
 

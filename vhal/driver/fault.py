@@ -1,12 +1,13 @@
 """What goes wrong, and where: faults at named points inside operations.
 
 A *point* is a place in an operation that has a name, as ``create.begin`` or ``migration.transfer.round=3``. Whoever has
-points (a simulator, :mod:`vhal.layers.chaos`) asks its plan (:mod:`vhal.driver.fault_plan`) at each of them what strikes
-there, and does what that kind of fault means to it.
+points (a simulator, :mod:`vhal.layers.chaos`) asks its plan (:mod:`vhal.driver.fault_plan`) at each what strikes there,
+and does what that kind of fault means to it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
@@ -113,21 +114,27 @@ def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str 
         vhal.errors.InvalidSpec: One isn't; the hint has the nearest name.
     """
     for place, fault in enumerate(faults):
-        wanted = fault.at.partition("=")[0]
+        wanted, equals, number = fault.at.partition("=")
         names = [name.removesuffix("=N") for name in points]
-        if not any(fnmatchcase(name, wanted) for name in names):
-            near = get_close_matches(fault.at, names, 1, 0.3)
-            path = f"{where}[{place}].at"
-            raise InvalidSpec(
-                f"{path}: there is no fault point {fault.at!r}",
-                problems=[(f"faults[{place}].at", f"there is no fault point {fault.at!r}")],
-                hint=f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}",
+        found = [name for name in names if fnmatchcase(name, wanted)]
+        if not found:
+            near = get_close_matches(wanted, names, 1, 0.3)
+            raise _no_point(
+                where, place,
+                f"there is no fault point {fault.at!r}",
+                f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}",
             )
-        numbered = f"{wanted}=N" in points
-        if "=" in fault.at and not numbered and "*" not in wanted:
-            path = f"{where}[{place}].at"
-            raise InvalidSpec(
-                f"{path}: the point {wanted!r} has no number",
-                problems=[(f"faults[{place}].at", "it has no number")],
-                hint=f"write {wanted!r}; 'skip' lets the first visits pass",
+        if equals and not any(f"{name}=N" in points for name in found):
+            raise _no_point(
+                where, place,
+                f"the point {wanted!r} has no number",
+                f"write {wanted!r}; 'skip' lets the first visits pass",
             )
+        if equals and not re.fullmatch(r"\d+|.*[*?].*", number):
+            raise _no_point(
+                where, place, f"{number!r} is no number", f"write {wanted}=1, or {wanted} for each"
+            )
+
+
+def _no_point(where: str, place: int, reason: str, hint: str) -> InvalidSpec:
+    return InvalidSpec(f"{where}[{place}].at: {reason}", problems=[(f"faults[{place}].at", reason)], hint=hint)

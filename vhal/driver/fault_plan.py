@@ -40,18 +40,20 @@ class _Armed:
         # seeded with a string gives the same numbers on every version of Python.
         self.chance = random.Random(seed)  # noqa: S311 - reproducible on purpose
 
-    def strikes(self) -> bool:
-        fault = self.fault
+    def wants(self) -> bool:
+        """Return whether it would strike at the visit that it sees now."""
         if self.left == 0:
             return False
         if self.skip:
             self.skip -= 1
             return False
-        if fault.probability is not None and self.chance.random() >= fault.probability:
-            return False
+        return self.fault.probability is None or self.chance.random() < self.fault.probability
+
+    def strike(self) -> Fault:
+        """Count a strike and return the fault."""
         if self.left is not None:
             self.left -= 1
-        return True
+        return self.fault
 
 
 class FaultPlan:
@@ -109,7 +111,6 @@ class FaultPlan:
                 number = self._counts.get(key, 0)
                 self._counts[key] = number + 1
                 self.visits.append(Visit(point, host, machine, number))
-            for armed in self._armed:
-                if armed.fault.matches(point, host, machine) and armed.strikes():
-                    return armed.fault
-        return None
+            # Each sees the visit, also those after the one that strikes: what one does must not move the others.
+            wanting = [armed for armed in self._armed if armed.fault.matches(point, host, machine) and armed.wants()]
+            return wanting[0].strike() if wanting else None

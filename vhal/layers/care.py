@@ -9,7 +9,8 @@ import threading
 from types import TracebackType
 
 from vhal.driver.driver import Driver
-from vhal.errors import EngineError, VhalError
+from vhal.errors import VhalError
+from vhal.layers.layer import typed
 
 
 class Care:
@@ -45,16 +46,7 @@ class Care:
             raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> VhalError:
-        try:
-            ours = self._driver.translate(error)
-        except Exception:  # noqa: BLE001 - what it was asked about is the better explanation
-            ours = None
-        if ours is None:
-            ours = EngineError(
-                f"backend {self._driver.backend!r} failed: {type(error).__name__}: {error}",
-                hint="this looks like a defect of the backend; report it with the traceback",
-            )
-        ours.native = error
+        ours = typed(self._driver, error)
         self._place(ours)
         return ours
 

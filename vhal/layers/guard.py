@@ -37,7 +37,7 @@ from vhal.driver.event import Event, EventKind
 from vhal.errors import EngineError, InvalidState, NotFound, VhalError
 from vhal.layers import guarded
 from vhal.layers.care import Care
-from vhal.layers.layer import Layer
+from vhal.layers.layer import Layer, innermost
 from vhal.layers.locks import LOCKS
 from vhal.spec.state import MachineState, allowed, remedy
 
@@ -75,7 +75,7 @@ class Guard(Layer):
     def __init__(self, inner: Driver, name: str) -> None:
         super().__init__(inner)
         self.name = name
-        self._serial = None if inner.concurrent else _SERIAL.setdefault(inner, threading.RLock())
+        self._serial = None if inner.concurrent else _SERIAL.setdefault(innermost(inner), threading.RLock())
         self._care = Care(inner, name, self._serial)
         self._listeners: list[Callable[[Event], None]] = []
         self._native_events = inner.provides(EVENTS)

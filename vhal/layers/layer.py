@@ -12,7 +12,7 @@ from vhal.driver.answer import Answer
 from vhal.driver.capability import Capability
 from vhal.driver.context import Context
 from vhal.driver.driver import Driver, StopMode
-from vhal.errors import VhalError
+from vhal.errors import EngineError, VhalError
 
 if TYPE_CHECKING:
     from vhal.spec.host import HostInfo
@@ -32,6 +32,11 @@ class Layer(Driver):
     def backend(self) -> str:  # type: ignore[override]
         """The inner driver's."""
         return self.inner.backend
+
+    @property
+    def concurrent(self) -> bool:  # type: ignore[override]
+        """The inner driver's."""
+        return self.inner.concurrent
 
     def describe(self) -> HostInfo:
         return self.inner.describe()
@@ -69,5 +74,32 @@ class Layer(Driver):
     def hold_clock(self) -> AbstractContextManager[None]:
         return self.inner.hold_clock()
 
+    def sleep(self, seconds: float, ctx: Context) -> None:
+        self.inner.sleep(seconds, ctx)
+
     def translate(self, error: Exception) -> VhalError | None:
         return self.inner.translate(error)
+
+
+def innermost(driver: Driver) -> Driver:
+    """Return the backend's driver, without the layers around it."""
+    while isinstance(driver, Layer):
+        driver = driver.inner
+    return driver
+
+
+def typed(driver: Driver, error: Exception) -> VhalError:
+    """Return what ``driver`` raised as one of ours; never raises."""
+    if isinstance(error, VhalError):
+        return error
+    try:
+        ours = driver.translate(error)
+    except Exception:  # noqa: BLE001 - what it was asked about is the better explanation
+        ours = None
+    if ours is None:
+        ours = EngineError(
+            f"backend {driver.backend!r} failed: {type(error).__name__}: {error}",
+            hint="this looks like a defect of the backend; report it with the traceback",
+        )
+    ours.native = error
+    return ours

@@ -24,6 +24,8 @@ from vhal.driver.context import Context, Progress
 from vhal.driver.event import EventKind
 from vhal.driver.migration import MigrationPolicy, MigrationResult, Offer, Ticket, Transfer
 from vhal.errors import (
+    EngineError,
+    HostUnreachable,
     MigrationFailed,
     MigrationInDoubt,
     NotFound,
@@ -42,6 +44,9 @@ log = logging.getLogger("vhal.migration")
 
 TIDYING_S = 60.0
 """How long each step of a way back may take. It has a deadline of its own: the operation's has often passed by then."""
+
+_UNCLEAR = (HostUnreachable, OperationTimeout, OperationAborted, EngineError)
+"""Errors after which what was asked for may have been done all the same. The others are a no."""
 
 
 def migrate(
@@ -87,9 +92,8 @@ class _Handshake:
         self._phase("prepare")
         try:
             ticket = giver(self.destination).prepare(offer, self.policy, self.ctx)
-        except VhalError as error:
-            # All or nothing, as the contract has it: there is no ticket, so there is nothing to cancel.
-            raise self._undone(offer, error) from error
+        except BaseException as error:
+            raise self._unprepared(offer, error) from error
         prepared = self.source.clock_s()
         claimed, failure = Transfer(), None
         try:
@@ -123,6 +127,31 @@ class _Handshake:
             iterations=claimed.iterations,
         )
         return result, arrived
+
+    def _unprepared(self, offer: Offer, failure: BaseException) -> BaseException:
+        """Return what to raise when no ticket came. A place that is held all the same is given up."""
+        if isinstance(failure, VhalError) and not isinstance(failure, _UNCLEAR):
+            return self._undone(offer, failure)
+        held = self._look(self.destination, offer)
+        if held is Sight.ABSENT:
+            return self._undone(offer, failure)
+        reason = f"it shows something of it ({held.name.lower()})"
+        if held is not Sight.RUNNING:
+            try:
+                # A step may be repeated, and this one gives the ticket that it takes to cancel.
+                self._give_up(offer, giver(self.destination).prepare(offer, self.policy, Context(TIDYING_S)))
+                return self._undone(offer, failure)
+            except VhalError as error:
+                reason = error.message
+        return MigrationInDoubt(
+            f"machine {offer.machine.name!r} goes on, on {self.source.name}, but {self.destination.name} may hold a "
+            f"place for it: {reason}",
+            hint=f"look at {self.destination.name}; what is there of it doesn't run, and can be deleted"
+            if held is not Sight.RUNNING
+            else f"look at both hosts before acting: {self.destination.name} shows a copy that runs",
+            machine=offer.machine.name,
+            native=failure,
+        )
 
     def _settle(self, offer: Offer, ticket: Ticket, failure: BaseException | None) -> MachineInfo:
         """Return the machine as the destination has it; or put things right and raise."""
@@ -169,13 +198,7 @@ class _Handshake:
     def _roll_back(self, offer: Offer, ticket: Ticket, failure: BaseException | None, *, ended: bool) -> NoReturn:
         name = offer.machine.name
         try:
-            giver(self.destination).cancel(ticket, Context(TIDYING_S))
-            left = self._look(self.destination, offer)
-            if left is not Sight.ABSENT:
-                raise MigrationInDoubt(
-                    f"the destination still has something of machine {name!r} ({left.name.lower()})",
-                    hint="remove it there before the machine goes on here",
-                )
+            self._give_up(offer, ticket)
             if not ended:
                 giver(self.source).resume(offer, Context(TIDYING_S))
         except VhalError as error:
@@ -196,6 +219,16 @@ class _Handshake:
                 native=failure,
             ) from failure
         raise self._undone(offer, failure) from failure
+
+    def _give_up(self, offer: Offer, ticket: Ticket) -> None:
+        """Leave nothing at the destination, and make sure of it."""
+        giver(self.destination).cancel(ticket, Context(TIDYING_S))
+        left = self._look(self.destination, offer)
+        if left is not Sight.ABSENT:
+            raise MigrationInDoubt(
+                f"the destination still has something of machine {offer.machine.name!r} ({left.name.lower()})",
+                hint="remove it there before the machine goes on here",
+            )
 
     def _undone(self, offer: Offer, failure: BaseException | None) -> BaseException:
         """Return what to raise when the source has the machine as it was."""

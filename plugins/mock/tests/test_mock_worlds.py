@@ -7,7 +7,7 @@ import gc
 import pytest
 from vhal_mock.clock import Clock
 from vhal_mock.console import MockConsole
-from vhal_mock.world import World, find, forget_default
+from vhal_mock.world import World, find, swap_default
 
 import vhal
 from vhal.driver import Context
@@ -37,7 +37,7 @@ class TestWorlds:
         assert find(name).host("a").uuid == host.uuid
 
     def test_the_default_one(self) -> None:
-        forget_default()
+        swap_default(None)
         assert list(find(None).hosts) == ["a", "b"]
         assert find(None) is find(None)
         with pytest.raises(NotFound, match="no mock host 'z'") as caught:

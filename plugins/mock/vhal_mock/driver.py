@@ -111,6 +111,9 @@ class MockDriver(Driver):
         if trouble.troubled:
             trouble.check(ctx)
 
+    def sleep(self, seconds: float, ctx: Context) -> None:
+        self.world.clock.spend(seconds, ctx)
+
     # reading
 
     def describe(self) -> HostInfo:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vhal.spec.units import Bytes
+from vhal.spec.usage import Usage
+from vhal_mock.usage import count
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vhal.spec.usage import Usage
     from vhal_mock.driver import MockDriver
+    from vhal_mock.machine import SimMachine
+
+NOTHING = Bytes(0)
 
 
 class MockMetrics:
@@ -19,28 +25,40 @@ class MockMetrics:
 
     def usage(self) -> Mapping[str, Usage]:
         """Return the usage of every active machine."""
-        from vhal.spec.units import Bytes
-        from vhal.spec.usage import Usage
-        from vhal_mock.usage import count
-
         host = self._driver.host
         with host.lock:
             self._driver.begin("usage")
             count(host)
             time_s = host.world.clock.now_s
             found = {
-                machine.id: Usage.trusted(
-                    time_s=time_s,
-                    cpu_s=machine.guest.cpu_s,
-                    memory=Bytes(machine.resident),
-                    read=Bytes(int(machine.guest.read)),
-                    written=Bytes(int(machine.guest.written)),
-                    received=Bytes(int(machine.guest.received)),
-                    sent=Bytes(int(machine.guest.sent)),
-                    processes=len(machine.guest.programs),
-                )
+                machine.id: _used(machine, time_s)
                 for machine in host.machines.values()
                 if machine.state.active and not machine.arriving
             }
             self._driver.end("usage")
             return found
+
+
+def _used(machine: SimMachine, time_s: float) -> Usage:
+    guest = machine.guest
+    if not machine.options.moves_data:  # most don't, and a fleet has very many
+        return Usage.trusted(
+            time_s=time_s,
+            cpu_s=guest.cpu_s,
+            memory=Bytes(machine.resident),
+            read=NOTHING,
+            written=NOTHING,
+            received=NOTHING,
+            sent=NOTHING,
+            processes=len(guest.programs),
+        )
+    return Usage.trusted(
+        time_s=time_s,
+        cpu_s=guest.cpu_s,
+        memory=Bytes(machine.resident),
+        read=Bytes(int(guest.read)),
+        written=Bytes(int(guest.written)),
+        received=Bytes(int(guest.received)),
+        sent=Bytes(int(guest.sent)),
+        processes=len(guest.programs),
+    )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vhal.driver.fault_plan import FaultPlan
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vhal_mock.trace import Traces
     from vhal_mock.transfer import Journey
 
-_numbers = itertools.count(1)
+_numbers: Iterator[int] = itertools.count(1)
 _worlds: weakref.WeakValueDictionary[str, World] = weakref.WeakValueDictionary()
 _default: list[World] = []
 _lock = threading.Lock()
@@ -250,7 +250,16 @@ def find(name: str | None) -> World:
     return world
 
 
-def forget_default() -> None:
-    """Let the next ``mock:///`` be a new world. Connections into the old one keep it."""
+def swap_default(world: World | None) -> World | None:
+    """Let ``mock:///`` mean ``world``, or a new one with None; return what it meant. Connections keep their world."""
     with _lock:
-        _default.clear()
+        former = _default[0] if _default else None
+        _default[:] = [] if world is None else [world]
+    return former
+
+
+def swap_numbers(numbers: Iterator[int]) -> Iterator[int]:
+    """Number the worlds that are made from now on by ``numbers``; return what did before. Ids begin with the number."""
+    global _numbers
+    former, _numbers = _numbers, numbers
+    return former

@@ -1,0 +1,183 @@
+"""pytest's side of vhal: a world for each test, fixtures, and a report of what tests leave behind.
+
+pytest loads this module at its start, before coverage is measured. So it imports nothing of vhal until a test has to do
+with it, and a test that hasn't costs a look at a few names. What it does then is in :mod:`vhal.testing`.
+
+``mock:///a`` in one test is another world than in the next. Options and fixtures: docs/reference/testing.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from vhal_mock.clock import Clock
+    from vhal_mock.world import World
+
+    from vhal.host import Host
+    from vhal.testing.faults import WorldFaults
+    from vhal.testing.trial import Trial
+
+LEAKS = ("error", "warn", "ignore")
+"""As ``vhal.testing.trial.LEAKS``, which must not be imported yet."""
+FIXTURES = frozenset({"mock_world", "vhal_chaos", "vhal_clock", "vhal_fleet", "vhal_host"})
+MARKER = "vhal(hosts=…, spec=…, seed=…, leaks=…): the simulated world of the test, and what is done about leaks"
+
+_TRIAL: pytest.StashKey[Trial | None] = pytest.StashKey()
+_MODE: pytest.StashKey[str] = pytest.StashKey()
+_LEFT: pytest.StashKey[list[str]] = pytest.StashKey()
+_REPORTED: pytest.StashKey[dict[str, list[str]]] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option, and its setting."""
+    text = "what is done about hosts, operations and machines that a test leaves behind: error, warn or ignore"
+    parser.getgroup("vhal").addoption("--vhal-leaks", choices=LEAKS, help=text)
+    parser.addini("vhal_leaks", text, default="warn")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known, and look at the setting."""
+    config.addinivalue_line("markers", MARKER)
+    config.stash[_REPORTED] = {}
+    config.stash[_TRIAL] = None
+    mode = config.getoption("--vhal-leaks") or config.getini("vhal_leaks")
+    if mode not in LEAKS:
+        raise pytest.UsageError(f"vhal_leaks = {mode!r} must be one of {', '.join(LEAKS)}")
+    config.stash[_MODE] = mode
+
+
+# a test's life
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Give a test that has to do with vhal a world of its own, and listen to what it opens."""
+    markers = list(item.iter_markers("vhal"))
+    wanted = FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    if not markers and not wanted and "vhal" not in sys.modules:
+        return
+    from vhal.errors import VhalError
+    from vhal.testing.trial import Trial, Wishes
+
+    problem = None
+    try:
+        # The nearest marker counts, argument by argument.
+        named = {name: value for marker in reversed(markers) for name, value in marker.kwargs.items()}
+        wishes = Wishes.read(*(argument for marker in markers for argument in marker.args), **named)
+        item.stash[_MODE] = mode = wishes.leaks or item.config.stash[_MODE]
+        # Examples of a page share what they open: they are no tests of their own.
+        watched = mode != "ignore" and isinstance(item, pytest.Function)
+        trial = Trial(item.nodeid, item.path, wishes, fleet="vhal_fleet" in wanted, ledger=watched)
+        item.config.stash[_TRIAL] = trial
+        trial.begin()
+    except VhalError as error:
+        problem = f"@pytest.mark.vhal: {error}"
+    if problem:
+        pytest.fail(problem, pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Ask, when all fixtures of the test have ended, what it left behind."""
+    try:
+        yield
+    finally:
+        trial = item.config.stash[_TRIAL]
+        item.config.stash[_TRIAL] = None
+        item.stash[_LEFT] = trial.end() if trial is not None else []
+    if item.stash[_LEFT] and item.stash[_MODE] == "error":
+        pytest.fail("\n  ".join(["left behind:", *item.stash[_LEFT]]), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    """Hold what a fixture makes that outlives the test not against the test."""
+    trial = request.config.stash[_TRIAL]
+    if trial is None or fixturedef.scope == "function":
+        return (yield)
+    with trial.beyond(f"{fixturedef.baseid}::{fixturedef.argname}[{getattr(request, 'param_index', 0)}]"):
+        return (yield)
+
+
+# what was left behind
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put it on the test's report, which pytest-xdist carries to the process that prints."""
+    report = yield
+    if call.when == "teardown" and item.stash.get(_LEFT, []) and item.stash[_MODE] == "warn":
+        report.vhal_left = item.stash[_LEFT]  # type: ignore[attr-defined]
+    return report
+
+
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport, config: pytest.Config) -> None:
+    """Keep what is on a report."""
+    left = getattr(report, "vhal_left", None)
+    if left:
+        config.stash[_REPORTED][report.nodeid] = left
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print it."""
+    reported = config.stash[_REPORTED]
+    if reported:
+        terminalreporter.section("left behind (vhal)", yellow=True)
+        for test, left in sorted(reported.items()):
+            terminalreporter.line(test)
+            for line in left:
+                terminalreporter.line(f"  {line}")
+
+
+# fixtures
+
+
+@pytest.fixture
+def mock_world() -> World:
+    """The test's world: ``mock:///a`` and the hosts of the other fixtures are in it."""
+    from vhal.testing import worlds
+
+    return worlds.current()
+
+
+@pytest.fixture
+def vhal_fleet(mock_world: World) -> Iterator[dict[str, Host]]:
+    """All hosts of the test's world, connected, by name: three of different sizes, unless a marker says more."""
+    from contextlib import ExitStack
+
+    from vhal.host import connect
+
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(connect(f"mock:///{name}")) for name in mock_world.hosts}
+
+
+@pytest.fixture
+def vhal_host(mock_world: World) -> Iterator[Host]:
+    """A connected host: the first of the test's world."""
+    from vhal.host import connect
+
+    with connect(f"mock:///{next(iter(mock_world.hosts))}") as host:
+        yield host
+
+
+@pytest.fixture
+def vhal_clock(mock_world: World) -> Clock:
+    """The clock of the test's world: ``now_s``, and ``advance()``, which lets virtual seconds pass."""
+    return mock_world.clock
+
+
+@pytest.fixture
+def vhal_chaos(mock_world: World) -> WorldFaults:
+    """What goes wrong in the test's world: ``vhal_chaos.add("migration.transfer.round=3", "host-crash", host="b")``."""
+    from vhal.testing.faults import WorldFaults
+
+    return WorldFaults(mock_world)
