@@ -10,7 +10,7 @@ text      is shown and not judged
 ========  ==============================================================================================
 
 A ``python`` or ``toml`` block whose first line is ``# NAME.py`` or ``# NAME.toml`` is that file, and is written to the
-page's folder; the page's ``pytest`` and ``vhal sim`` run there. Below it only what matters needs to be shown, with ``…``.
+page's folder, in which the page's commands run. Below ``pytest`` only what matters needs to be shown, with ``…``.
 
 A ``python`` block that begins with ``# real:`` is for the test bed: ``test_real_examples.py`` runs it there.
 """

@@ -120,3 +120,30 @@ def test_reports_go_to_whoever_listens() -> None:
 )
 def test_fraction(done: int | None, total: int | None, fraction: float | None) -> None:
     assert Progress("x", done, total).fraction == fraction
+
+
+class TestTimeOfAnEngine:
+    def test_only_what_it_told_of_has_passed(self) -> None:
+        ctx = Context(10)
+        assert ctx.left_s == 10
+        ctx.advance(4)
+        assert ctx.left_s == 6
+        ctx.advance(7)
+        assert ctx.left_s == 0
+        with pytest.raises(OperationTimeout):
+            ctx.check()
+        assert Context().left_s is None
+
+    def test_what_was_waited_for_here_counts_once(self) -> None:
+        ctx = Context(1000)
+        ctx.advance(900, waited_s=900)
+        assert ctx.left_s == 100
+        assert (ctx.remaining_s or 0) > 900
+
+    def test_a_part_spends_the_time_of_the_whole(self) -> None:
+        whole = Context(10)
+        part = whole.within(60)
+        assert part.left_s == 10
+        part.within(5).advance(3)
+        assert (whole.left_s, part.left_s) == (7, 7)
+        assert (whole.remaining_s or 99) <= 7

@@ -176,9 +176,9 @@ BROKEN = {
         "import vhal.driver\n@vhal.driver.hookimpl\ndef vhal_backend(): return 'bad'",
         "hands over a str, not a Backend",
     ),
-    "an older major": (GOOD.format(name="bad", spi=(0, 9)), "written for contract 0.9, this vhal has 1.1"),
-    "a newer major": (GOOD.format(name="bad", spi=(2, 0)), "written for contract 2.0, this vhal has 1.1"),
-    "a newer minor": (GOOD.format(name="bad", spi=(1, 99)), "written for contract 1.99, this vhal has 1.1"),
+    "an older major": (GOOD.format(name="bad", spi=(0, 9)), "written for contract 0.9, this vhal has 1.2"),
+    "a newer major": (GOOD.format(name="bad", spi=(2, 0)), "written for contract 2.0, this vhal has 1.2"),
+    "a newer minor": (GOOD.format(name="bad", spi=(1, 99)), "written for contract 1.99, this vhal has 1.2"),
     "no version": (GOOD.format(name="bad", spi="1.0"), "bad"),
     "another name": (GOOD.format(name="good", spi=SPI), "hands over a backend named 'good'"),
 }

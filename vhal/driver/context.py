@@ -64,16 +64,18 @@ class Context:
         on_progress: Called with each report, in the thread that reports; it must not block.
     """
 
-    __slots__ = ("_abort", "_budget", "_deadline", "_on_progress", "_timeout_s", "last")
+    __slots__ = ("_abort", "_deadline", "_on_progress", "_passed_s", "_timeout_s", "_whole", "last")
 
     def __init__(
         self,
         timeout_s: float | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self._timeout_s = self._budget = timeout_s
+        self._timeout_s = timeout_s
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._on_progress = on_progress
+        self._passed_s = 0.0
+        self._whole: Context | None = None
         # Made when first needed: most calls are short, nobody aborts them, and it costs more than they do.
         self._abort: _Abort | None = None
         self.last: Progress | None = None
@@ -89,12 +91,12 @@ class Context:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     @property
-    def budget_s(self) -> float | None:
-        """Seconds of the timeout that :meth:`advance` has not taken, or None without one.
+    def left_s(self) -> float | None:
+        """Seconds until the deadline for an engine with a clock of its own, or None without one.
 
-        For engines whose time isn't this process's: what the process itself has taken doesn't count.
+        Only what :meth:`advance` told of has passed: it doesn't matter how long this process took.
         """
-        return None if self._budget is None else max(0.0, self._budget)
+        return None if self._timeout_s is None else max(0.0, self._timeout_s - self._passed_s)
 
     def check(self) -> None:
         """Return if the work may go on.
@@ -104,7 +106,9 @@ class Context:
             vhal.errors.OperationTimeout: The deadline has passed.
         """
         if self._abort is not None and self._abort.asked.is_set():
-            raise OperationAborted("the operation was aborted on request")
+            raise OperationAborted(
+                "the operation was aborted on request", hint="call it again if it is wanted after all"
+            )
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise OperationTimeout(
                 f"the operation took longer than its {self._timeout_s:g} s",
@@ -117,11 +121,21 @@ class Context:
         if self._on_progress is not None:
             self._on_progress(progress)
 
-    def advance(self, seconds: float) -> None:
-        """Bring the deadline nearer by ``seconds``: for engines whose time isn't this process's."""
-        if self._deadline is not None and self._budget is not None:
-            self._deadline -= seconds
-            self._budget -= seconds
+    def advance(self, seconds: float, waited_s: float = 0.0) -> None:
+        """Bring the deadline nearer by ``seconds``, and that of the call that this is a part of.
+
+        For engines whose time isn't this process's.
+
+        Args:
+            seconds: What passed there.
+            waited_s: How many of these this process has waited for, so that they have passed here already.
+        """
+        part: Context | None = self
+        while part is not None:
+            part._passed_s += seconds
+            if part._deadline is not None:
+                part._deadline -= seconds - waited_s
+            part = part._whole
 
     def wait(self, seconds: float) -> None:
         """Wait, but no longer than until the deadline or an abort; then :meth:`check`.
@@ -170,9 +184,11 @@ class Context:
 
         The part reports to the call. Who aborts one of them aborts both.
         """
-        remaining = self.remaining_s
-        part = Context(timeout_s if remaining is None else min(timeout_s, remaining), self.report)
-        part._budget = timeout_s if self._budget is None else min(timeout_s, self._budget)
+        part = Context(timeout_s, self.report)
+        if self._deadline is not None and part._deadline is not None:
+            part._deadline = min(part._deadline, self._deadline)
+            part._timeout_s = min(timeout_s, self.left_s or 0.0)
+        part._whole = self
         part._abort = self._shared()
         return part
 

@@ -102,39 +102,34 @@ class Fault(Model):
         )
 
 
-def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str = "faults") -> None:
+def check_points(faults: Iterable[Fault], points: Mapping[str, str], where: str = "faults", source: str = "") -> None:
     """Return if each fault is about a point that there is.
 
     Args:
         faults: Those to look at.
         points: Name → what is true there. A name that ends in ``=N`` is a numbered one.
         where: What to call the list in the error.
+        source: The file or model that they are in, if there is one.
 
     Raises:
         vhal.errors.InvalidSpec: One isn't; the hint has the nearest name.
     """
     for place, fault in enumerate(faults):
+        path = f"{where}[{place}].at"
         wanted, equals, number = fault.at.partition("=")
         names = [name.removesuffix("=N") for name in points]
         found = [name for name in names if fnmatchcase(name, wanted)]
         if not found:
             near = get_close_matches(wanted, names, 1, 0.3)
-            raise _no_point(
-                where, place,
-                f"there is no fault point {fault.at!r}",
-                f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}",
-            )
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+            raise _no_point(source, path, f"there is no fault point {fault.at!r}", hint)
         if equals and not any(f"{name}=N" in points for name in found):
-            raise _no_point(
-                where, place,
-                f"the point {wanted!r} has no number",
-                f"write {wanted!r}; 'skip' lets the first visits pass",
-            )
+            hint = f"write {wanted!r}; 'skip' lets the first visits pass"
+            raise _no_point(source, path, f"the point {wanted!r} has no number", hint)
         if equals and not re.fullmatch(r"\d+|.*[*?].*", number):
-            raise _no_point(
-                where, place, f"{number!r} is no number", f"write {wanted}=1, or {wanted} for each"
-            )
+            raise _no_point(source, path, f"{number!r} is no number", f"write {wanted}=1, or {wanted} for each")
 
 
-def _no_point(where: str, place: int, reason: str, hint: str) -> InvalidSpec:
-    return InvalidSpec(f"{where}[{place}].at: {reason}", problems=[(f"faults[{place}].at", reason)], hint=hint)
+def _no_point(source: str, path: str, reason: str, hint: str) -> InvalidSpec:
+    begin = f"{source}: " if source else ""
+    return InvalidSpec(f"{begin}{path}: {reason}", problems=[(path, reason)], hint=hint)

@@ -6,7 +6,7 @@ default, so an older backend stays good.
 
 from __future__ import annotations
 
-SPI: tuple[int, int] = (1, 1)
+SPI: tuple[int, int] = (1, 2)
 """``(major, minor)`` of the contract in this package."""
 
 

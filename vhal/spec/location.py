@@ -36,7 +36,7 @@ class Location:
             return next(iter(get_close_matches(self._written, known, 1)), None)
         if problem["type"] == "union_tag_invalid":
             known = [tag.strip(" '") for tag in problem["ctx"]["expected_tags"].split(",")]
-            return next(iter(get_close_matches(problem["ctx"]["tag"], known, 1)), None)
+            return next(iter(get_close_matches(problem["ctx"]["tag"], known, 1, 0.3)), None)
         return None
 
     def _step(self, part: int | str) -> None:

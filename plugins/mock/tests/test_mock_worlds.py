@@ -1,17 +1,15 @@
-"""Worlds, clocks and physics of the simulator."""
+"""Worlds of simulated hosts, and their consoles."""
 
 from __future__ import annotations
 
 import gc
 
 import pytest
-from vhal_mock.clock import Clock
 from vhal_mock.console import MockConsole
 from vhal_mock.world import World, find, swap_default
 
 import vhal
-from vhal.driver import Context
-from vhal.errors import InvalidSpec, NotFound, OperationAborted, OperationTimeout
+from vhal.errors import InvalidSpec, NotFound
 
 
 class TestWorlds:
@@ -61,36 +59,6 @@ class TestWorlds:
         with pytest.raises(InvalidSpec) as caught:
             World.from_spec(spec)
         assert path in dict(caught.value.problems)
-
-
-class TestClock:
-    def test_time_passes_when_it_is_spent(self) -> None:
-        clock = Clock()
-        clock.spend(3600)
-        clock.spend(0.5, Context(60))
-        assert clock.now_s == 3600.5
-
-    def test_no_more_than_the_deadline(self) -> None:
-        clock = Clock()
-        with pytest.raises(OperationTimeout, match="virtual seconds"):
-            clock.spend(100, Context(10))
-        assert 9 < clock.now_s <= 10
-
-    def test_nothing_after_an_abort(self) -> None:
-        clock, ctx = Clock(), Context()
-        ctx.abort()
-        with pytest.raises(OperationAborted):
-            clock.spend(1, ctx)
-        assert clock.now_s == 0
-
-    def test_a_speed_makes_it_wait(self) -> None:
-        clock, ctx = Clock(speed=1.0), Context()
-        with ctx.on_abort(lambda: None):
-            import threading
-
-            threading.Timer(0.01, ctx.abort).start()
-            with pytest.raises(OperationAborted):
-                clock.spend(3600, ctx)
 
 
 class TestConsole:

@@ -44,7 +44,7 @@ def vhal_backend() -> Backend:
     """Hand over the backend."""
     return Backend(
         name="mock",
-        spi=(1, 1),
+        spi=(1, 2),
         summary="simulated hosts in this process, with virtual time",
         open=_open,
         transports={None: Transport(host=None)},

@@ -120,7 +120,8 @@ def _gpus(host: SimHost, offer: Offer, policy: MigrationPolicy) -> Iterator[Bloc
     from vhal_mock.gpu import SimGpu, assign
 
     empty = assign([SimGpu(gpu.model) for gpu in host.gpus], offer.machine.spec.gpus) is None
-    if empty or assign(host.gpus, offer.machine.spec.gpus) is None:
+    needed = offer.state.active or offer.machine.state.active
+    if empty or (needed and assign(host.gpus, offer.machine.spec.gpus) is None):
         yield Blocker(
             "no-gpu" if empty else "gpu-taken",
             f"host {host.name!r} has no such GPU" + ("" if empty else " free"),

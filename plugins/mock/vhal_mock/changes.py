@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from vhal.driver.event import EventKind
 from vhal.errors import AlreadyExists, InsufficientResources, NotFound
 from vhal.spec.state import MachineState
+from vhal_mock import power
+from vhal_mock.boot import Boot
 from vhal_mock.driver import SAVE_RATE
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from vhal.spec.units import Bytes
     from vhal_mock.driver import MockDriver
     from vhal_mock.files import FileTree
+    from vhal_mock.host import SimHost
     from vhal_mock.machine import SimMachine
 
 
@@ -32,33 +35,27 @@ class MockResize:
             self._driver.begin("resize", id, ctx)
             machine = self._driver.find(id, "resize")
             wanted = machine.cpus if cpus is None else cpus, machine.memory if memory is None else int(memory)
-            check_room(self._driver, machine, *wanted)
+            check_room(host, machine, *wanted)
             host.resize(machine, *wanted)
             host.tell(EventKind.CHANGED, machine)
             self._driver.end("resize", id, ctx)
 
 
-def check_room(driver: MockDriver, machine: SimMachine, cpus: int, memory: int, *, active: bool | None = None) -> None:
+def check_room(host: SimHost, machine: SimMachine, cpus: int, memory: int, *, active: bool | None = None) -> None:
     """Return if the machine can have these sizes on its host.
 
     Raises:
         vhal.errors.InsufficientResources: It can't.
     """
-    host, model = driver.host, driver.host.model
     if memory > host.memory_limit or cpus > host.cpu_limit:
         from vhal.spec.units import Bytes
 
         raise InsufficientResources(
-            f"host {model.name!r} has {host.cpu_limit} processors and {Bytes(host.memory_limit)} of memory in all",
+            f"host {host.name!r} has {host.cpu_limit} processors and {Bytes(host.memory_limit)} of memory in all",
             hint="choose a larger host, or less",
         )
-    held = (machine.cpus, machine.memory) if machine.state.active else (0, 0)
     if machine.state.active if active is None else active:
-        shortage = host.shortage(cpus - held[0], memory - held[1])
-        if shortage:
-            raise InsufficientResources(
-                f"host {model.name!r} is full: {shortage}", hint="stop a machine there, or move one to another host"
-            )
+        power.check_room(host, machine, cpus, memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +112,17 @@ class MockSnapshots:
             machine = self._driver.find(id, "revert")
             kept = self._kept(machine, name)
             running = kept.info.memory
-            check_room(self._driver, machine, kept.cpus, kept.memory, active=running)
+            check_room(host, machine, kept.cpus, kept.memory, active=running)
             if running:
                 self._driver.spend(kept.memory / SAVE_RATE, ctx)
             machine = self._driver.find(id, "revert")
             kept = self._kept(machine, name)
-            check_room(self._driver, machine, kept.cpus, kept.memory, active=running)
+            check_room(host, machine, kept.cpus, kept.memory, active=running)
             machine.guest.files.become(kept.files)
             host.resize(machine, kept.cpus, kept.memory)
             if running:
                 machine.guest.restart()
+                machine.boot = Boot(host.world.clock.now_s, 0.0)  # it had come up when it was kept
             host.turn(machine, MachineState.RUNNING if running else MachineState.STOPPED)
             host.tell(EventKind.CHANGED, machine)
             self._driver.end("revert", id, ctx)

@@ -19,7 +19,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from vhal.driver.context import Context
-from vhal.errors import OperationTimeout
+from vhal.errors import InvalidState, OperationTimeout
 
 
 class Alarm:
@@ -27,29 +27,40 @@ class Alarm:
 
     __slots__ = ("action", "at_s")
 
-    def __init__(self, at_s: float, action: Callable[[], None]) -> None:
+    def __init__(self, at_s: float, action: Callable[[], object]) -> None:
         self.at_s = at_s
-        self.action: Callable[[], None] | None = action
+        self.action: Callable[[], object] | None = action
 
 
 class Signal:
     """Something that one thread waits for. Set it with the clock's lock held, as alarms do."""
 
-    __slots__ = ("_clock", "error", "holds", "is_set")
+    __slots__ = ("_clock", "error", "holds", "is_over", "is_set")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.is_set = False
+        self.is_over = False
+        """Whether the thread goes on: at once, or when those that hold the clock wait again."""
         self.error: BaseException | None = None
         """What the waiting thread raises when it goes on."""
         self.holds = False
         """Whether that thread holds the clock while it doesn't wait."""
 
     def set(self, error: BaseException | None = None) -> None:
-        """Let the thread go on. Idempotent."""
+        """Let the thread go on. Idempotent: who sets it first says how."""
         if not self.is_set:
-            self.is_set = True
-            self.error = error
+            self.is_set, self.error = True, error
+            if self.holds and self._clock.held:
+                # One at a time, in the order in which they were set: several may be at one moment.
+                self._clock.at(self._clock.now_s, self.go)
+            else:
+                self.go()
+
+    def go(self) -> None:
+        """Let the thread go on now."""
+        if not self.is_over:
+            self.is_set = self.is_over = True
             # Counted here, not when the thread has woken up: in between, time must not pass.
             self._clock.claim(self.holds)
 
@@ -88,18 +99,21 @@ class Clock:
         self._turn = threading.Condition(self.lock)
         self._queue: list[tuple[float, int, Alarm]] = []
         self._numbers = itertools.count()
-        self._held = 0
+        self.held = 0
         """Threads that keep time from passing: they hold the clock, and don't wait."""
         self._mine = threading.local()
         self._driven = False
         """Whether a thread lets real time pass for all."""
+        self._acting: int | None = None
+        """The thread in which something happens now."""
 
     # what is to happen
 
-    def at(self, at_s: float, action: Callable[[], None]) -> Alarm:
-        """Run ``action`` at that time, or at the next chance if it has passed; with the lock held, so it must be quick.
+    def at(self, at_s: float, action: Callable[[], object]) -> Alarm:
+        """Run ``action`` at that time, or at the next chance if it has passed.
 
-        It happens while somebody waits, in that thread.
+        It happens while somebody waits, in that thread, which raises what it raises. The lock is held: it can look at
+        the world and change it, but not wait. What takes time is for :meth:`begin`.
         """
         alarm = Alarm(at_s, action)
         with self.lock:
@@ -145,43 +159,38 @@ class Clock:
             BaseException: What the signal was set with.
         """
         with self.lock:
-            late: list[bool] = []
+            if not signal.is_over and self._acting == threading.get_ident():
+                raise InvalidState(
+                    "time can't pass inside of what the clock runs",
+                    hint="clock.begin(call, at_s) makes a call at that time, in a thread of its own",
+                )
             limit: Alarm | None = None
-            remaining = None
-            if ctx is not None:
-                # What this process takes itself counts only where virtual time has something to do with real time:
-                # else a deadline would never be at the same moment twice.
-                remaining = ctx.budget_s if self.speed is None else ctx.remaining_s
+            # Virtual seconds only: how long this process takes must not change what happens.
+            left_s = ctx.left_s if ctx is not None else None
             begun = self.now_s
-            if remaining is not None and not signal.is_set:
-
-                def expire() -> None:
-                    late.append(True)
-                    signal.set()
-
-                limit = self.at(begun + remaining, expire)
+            if left_s is not None and not signal.is_over:
+                error = OperationTimeout(
+                    f"the operation had {left_s:g} virtual seconds left and needed more",
+                    hint="give it a longer timeout_s",
+                )
+                limit = self.at(begun + left_s, lambda: signal.set(error))
             signal.holds = getattr(self._mine, "depth", 0) > 0
-            if signal.holds and not signal.is_set:
-                self._held -= 1
+            if signal.holds and not signal.is_over:
+                self.held -= 1
                 self._turn.notify_all()
             try:
                 with nullcontext() if ctx is None else ctx.on_abort(lambda: self._interrupt(signal)):
-                    while not signal.is_set:
+                    while not signal.is_over:
                         self._let_pass()
             finally:
-                signal.set()
+                signal.go()
                 self.cancel(limit)
                 self._turn.notify_all()
             passed = self.now_s - begun
         if ctx is not None:
-            ctx.advance(passed - (passed / self.speed if self.speed else 0.0))
+            ctx.advance(passed, waited_s=passed / self.speed if self.speed else 0.0)
             if ctx.aborted:
                 ctx.check()
-        if late:
-            raise OperationTimeout(
-                f"the operation had {remaining:g} virtual seconds left and needed more",
-                hint="give it a longer timeout_s",
-            )
         if signal.error is not None:
             raise signal.error
 
@@ -192,14 +201,14 @@ class Clock:
     def claim(self, holds: bool) -> None:
         """Take note that a thread which waited goes on. Precondition: the lock is held."""
         if holds:
-            self._held += 1
+            self.held += 1
         self._turn.notify_all()
 
     def _let_pass(self) -> None:
         """Run the next alarm, or wait until there is one that may run. Precondition: the lock is held, once or more."""
         while self._queue and self._queue[0][2].action is None:
             heappop(self._queue)
-        if self._held or self._driven or not self._queue:
+        if self.held or self._driven or not self._queue:
             self._turn.wait()
             return
         at_s = self._queue[0][0]
@@ -215,7 +224,11 @@ class Clock:
         _, _, alarm = heappop(self._queue)
         if alarm.action is not None:
             self.now_s = max(self.now_s, at_s)
-            alarm.action()
+            self._acting = threading.get_ident()
+            try:
+                alarm.action()
+            finally:
+                self._acting = None
 
     # several threads
 
@@ -224,14 +237,14 @@ class Clock:
         """Let time stand still while the block runs, except while this thread itself waits for it."""
         depth = getattr(self._mine, "depth", 0)
         with self.lock:
-            self._held += not depth
+            self.held += not depth
             self._mine.depth = depth + 1
         try:
             yield
         finally:
             with self.lock:
                 self._mine.depth = depth
-                self._held -= not depth
+                self.held -= not depth
                 self._turn.notify_all()
 
     def begin(self, call: Callable[[], Any], at_s: float | None = None) -> Task:
@@ -246,12 +259,12 @@ class Clock:
             self._mine.depth = 1
             task.run()
             with self.lock:
-                self._held -= 1
+                self.held -= 1
                 task.ended.set()
                 self._turn.notify_all()
 
         def start() -> None:
-            self._held += 1
+            self.held += 1
             task.thread = threading.Thread(target=work, name="vhal-mock-task", daemon=True)
             task.thread.start()
 

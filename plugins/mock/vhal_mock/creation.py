@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from vhal.driver.answer import YES, Answer, Level
@@ -49,12 +50,7 @@ def can_create(host: SimHost, spec: MachineSpec) -> Answer:
         _workload(host, spec, options_of(spec))
     name = host.name
     if spec.name in host.by_name:
-        return Answer.no(
-            "name-taken",
-            f"there is a machine {spec.name!r} on host {name!r}",
-            "choose another name, or delete that one",
-            raises=AlreadyExists,
-        )
+        return _name_taken(host, spec)
     if spec.memory.size > host.memory_limit or spec.cpus.count > host.cpu_limit:
         from vhal.spec.units import Bytes
 
@@ -86,6 +82,7 @@ def create(host: SimHost, spec: MachineSpec, ctx: Context) -> SimMachine:
         host.make_volumes(made)
         try:
             host.visit("create.after_disk_before_define", spec.name, ctx)
+            _check_name(host, spec)  # once more: time may have passed
         except BaseException:
             host.drop_volumes(list(made))
             raise
@@ -94,6 +91,20 @@ def create(host: SimHost, spec: MachineSpec, ctx: Context) -> SimMachine:
     host.add(machine)
     host.tell(EventKind.CREATED, machine)
     return machine
+
+
+def _check_name(host: SimHost, spec: MachineSpec) -> None:
+    if spec.name in host.by_name:
+        raise _name_taken(host, spec).error()
+
+
+def _name_taken(host: SimHost, spec: MachineSpec) -> Answer:
+    return Answer.no(
+        "name-taken",
+        f"there is a machine {spec.name!r} on host {host.name!r}",
+        "choose another name, or delete that one",
+        raises=AlreadyExists,
+    )
 
 
 def _workload(host: SimHost, spec: MachineSpec, options: MockOptions) -> Workload:
@@ -129,10 +140,12 @@ def _devices(host: SimHost, spec: MachineSpec) -> Answer:
             profile for gpu in host.gpus if gpu.model.scheme in ("mig", "vgpu") for profile in names(gpu.model)
         )
         offered = f", with the profiles {', '.join(profiles)}" if profiles else ""
+        wanted_profiles = [gpu.profile for gpu in spec.gpus if gpu.profile is not None]
+        near = [match for each in wanted_profiles for match in get_close_matches(each, profiles, 1)]
         return Answer.no(
             "no-such-gpu",
             f"host {name!r} can't give that, empty as it may be; it has {', '.join(known)}{offered}",
-            "ask for one of these, or choose another host",
+            f"did you mean {near[0]!r}?" if near else "ask for one of these, or choose another host",
             Level.HOST,
             InsufficientResources,
         )

@@ -15,9 +15,10 @@ from vhal.driver.answer import YES, Answer
 from vhal.driver.capability import CREATE, MIGRATION, Capability
 from vhal.driver.driver import Driver, StopMode
 from vhal.driver.event import Event, EventKind
-from vhal.errors import HostUnreachable, InsufficientResources, InvalidState, NotFound, OperationTimeout
-from vhal.spec.state import TRANSITIONS, MachineState, allowed, remedy
-from vhal_mock.boot import Boot, Rung
+from vhal.errors import HostUnreachable, InsufficientResources, InvalidState, NotFound
+from vhal.spec.state import MachineState, allowed, remedy
+from vhal_mock import power
+from vhal_mock.boot import Rung
 from vhal_mock.console import MockConsole
 from vhal_mock.host import SimHost
 from vhal_mock.machine import SimMachine
@@ -131,7 +132,7 @@ class MockDriver(Driver):
             found = []
             for machine in list(self.host.machines.values()):
                 self._look(machine)
-                found.append(self._info(machine))
+                found.append(self.info(machine))
             self.end("machines")
             return found
 
@@ -140,7 +141,7 @@ class MockDriver(Driver):
             self.begin("inspect", ref)
             machine = self.find(ref)
             self._look(machine)
-            info = self._info(machine)
+            info = self.info(machine)
             self.end("inspect", ref)
             return info
 
@@ -151,7 +152,7 @@ class MockDriver(Driver):
 
         with self.host.lock:
             self.begin("create", spec.name, ctx)
-            info = self._info(create(self.host, spec, ctx))
+            info = self.info(create(self.host, spec, ctx))
             self.end("create", spec.name, ctx)
             return info
 
@@ -160,28 +161,33 @@ class MockDriver(Driver):
             self.begin("delete", id, ctx)
             machine = self.find(id, "delete")
             self.host.remove(machine)
+            self.host.tell(EventKind.DELETED, machine)
             if not keep_disks and machine.spec.disks:
                 from vhal_mock.creation import volumes
 
                 self.host.visit("delete.after_undefine_before_disk", machine.name, ctx)
                 self.host.drop_volumes(list(volumes(machine.spec)))
-            self.host.tell(EventKind.DELETED, machine)
             self.end("delete", machine.name, ctx)
 
     def start(self, id: str, ctx: Context) -> None:
-        self._power_up("start", id, ctx)
+        with self.host.lock:
+            self.begin("start", id, ctx)
+            machine = self.find(id, "start")
+            power.start(self.host, machine, ctx)
+            self._change("start", machine, MachineState.RUNNING)
+            self.end("start", id, ctx)
 
     def stop(self, id: str, mode: StopMode, ctx: Context) -> None:
         with self.host.lock:
             self.begin("stop", id, ctx)
             machine = self.find(id, "stop")
+            machine.stopping = None
             if mode is StopMode.GRACEFUL:
-                self._ask_to_stop(machine, ctx)
-            if machine.state is MachineState.CRASHED or self.host.machines.get(id) is not machine:
+                power.ask_to_stop(self, machine, ctx)
+            if machine.state is MachineState.CRASHED or self.host.machines.get(machine.id) is not machine:
                 self.find(id, "stop")
-            if machine.state is not MachineState.STOPPED:
-                self._change("stop", machine, MachineState.STOPPED)
-            machine.boot = None
+            if machine.stopping is None:
+                self._stopped(machine)
             self.end("stop", id, ctx)
 
     def pause(self, id: str, ctx: Context) -> None:
@@ -195,9 +201,11 @@ class MockDriver(Driver):
     def reboot(self, id: str, ctx: Context) -> None:
         """Start the guest anew."""
         with self.host.lock:
-            self._switch("reboot", id, MachineState.RUNNING, ctx)
-            machine = self.find(id)
-            machine.boot = self._boot(machine)
+            self.begin("reboot", id, ctx)
+            machine = self.find(id, "reboot")
+            machine.boot = power.boot(machine, self.world)
+            self._change("reboot", machine, MachineState.RUNNING)
+            self.end("reboot", id, ctx)
 
     def save(self, id: str, ctx: Context) -> None:
         """Put the memory on disk, which takes as long as it is large."""
@@ -220,7 +228,9 @@ class MockDriver(Driver):
             self.spend(machine.memory / SAVE_RATE / 2, ctx)
             self.host.visit("restore.half", machine.name, ctx)
             self.spend(machine.memory / SAVE_RATE / 2, ctx)
-            self._up("restore", self.find(id, "restore"), ctx)
+            machine = self.find(id, "restore")
+            power.check_room(self.host, machine, machine.cpus, machine.memory)
+            self._change("restore", machine, MachineState.RUNNING)
             self.end("restore", id, ctx)
 
     # asking and listening
@@ -316,8 +326,11 @@ class MockDriver(Driver):
         return machine
 
     def _name(self, ref: str) -> str:
-        machine = self.host.machines.get(ref)
-        return machine.name if machine is not None else ref
+        for host in (self.host, *self.world.hosts.values()):
+            machine = host.machines.get(ref)
+            if machine is not None:
+                return machine.name
+        return ref
 
     def _look(self, machine: SimMachine) -> None:
         """Count that somebody looked at it, where looks are what things come about by."""
@@ -325,11 +338,13 @@ class MockDriver(Driver):
             machine.boot.look()
         if machine.stopping is not None:
             machine.stopping -= 1
-            if machine.stopping <= 0:
+            if machine.stopping <= 0 or machine.state is not MachineState.STOPPING:
                 machine.stopping = None
-                self._change("stop", machine, MachineState.STOPPED)
+                if machine.state is MachineState.STOPPING:
+                    self._stopped(machine)
 
-    def _info(self, machine: SimMachine) -> MachineInfo:
+    def info(self, machine: SimMachine) -> MachineInfo:
+        """Return it as it is told of. Precondition: the world's lock is held."""
         if machine.info is None:
             from vhal.spec.machine import MachineInfo
 
@@ -363,49 +378,7 @@ class MockDriver(Driver):
         self.host.turn(machine, state)
         self.host.tell(_TOLD[call], machine)
 
-    def _power_up(self, call: str, id: str, ctx: Context) -> None:
-        with self.host.lock:
-            self.begin(call, id, ctx)
-            self._up(call, self.find(id, call), ctx)
-            self.end(call, id, ctx)
-
-    def _up(self, call: str, machine: SimMachine, ctx: Context) -> None:
-        host = self.host
-        shortage = host.shortage(machine.cpus, machine.memory)
-        if shortage is None and host.gpu_parts(machine) is None:
-            shortage = "its GPUs, or the places on them, are taken"
-        if shortage is not None:
-            raise InsufficientResources(
-                f"host {host.name!r} is full: {shortage}", hint="stop a machine there, or move one to another host"
-            )
-        if call == "start":
-            machine.guest.restart()
-            machine.boot = self._boot(machine)
-            host.visit("start.after_claim_before_power", machine.name, ctx)
-        self._change(call, machine, TRANSITIONS[call][machine.state] or machine.state)
-
-    def _boot(self, machine: SimMachine) -> Boot:
-        takes_s, progression = machine.options.boot_s, self.world.progression.get("boot")
-        if progression is None:
-            return Boot(self.world.clock.now_s, takes_s)
-        return Boot(self.world.clock.now_s, progression.duration(takes_s), progression.looks)
-
-    def _ask_to_stop(self, machine: SimMachine, ctx: Context) -> None:
-        """Let the guest stop in its time; it is what it was if it doesn't until the deadline."""
-        self.host.visit("stop.after_request", machine.name, ctx)
-        before, stop_s = machine.state, machine.options.stop_s
-        progression = self.world.progression.get("stop")
-        if stop_s is None:
-            remaining = ctx.remaining_s
-            if remaining is None:
-                raise OperationTimeout("the guest doesn't listen", hint="stop(force=True)")
-            stop_s = remaining + 1.0
-        elif progression is not None:
-            stop_s = progression.duration(stop_s)
-        self.host.turn(machine, MachineState.STOPPING)
-        try:
-            self.spend(stop_s, ctx)
-        except BaseException:
-            if machine.state is MachineState.STOPPING:
-                self.host.turn(machine, before)
-            raise
+    def _stopped(self, machine: SimMachine) -> None:
+        if machine.state is not MachineState.STOPPED:
+            self._change("stop", machine, MachineState.STOPPED)
+        machine.boot = None

@@ -8,6 +8,7 @@ them for A100, H100 and A30. Of all places for a new partition the one is taken 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import fsum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class SimGpu:
 
     def left(self) -> float:
         """Return the fraction of its time that nobody has."""
-        return 1.0 - sum(part.share for parts in self.parts.values() for part in parts)
+        return 1.0 - fsum(part.share for parts in self.parts.values() for part in parts)
 
     def place(self, wanted: Gpu, number: int) -> Part | None:
         """Return where ``wanted`` can be on this GPU, or None."""

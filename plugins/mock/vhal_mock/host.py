@@ -17,6 +17,7 @@ from vhal_mock.trouble import Trouble
 
 if TYPE_CHECKING:
     from vhal.driver.context import Context
+    from vhal_mock.clock import Alarm
     from vhal_mock.gpu import Part, SimGpu
     from vhal_mock.model import HostModel
     from vhal_mock.world import World
@@ -48,7 +49,8 @@ class SimHost:
         self.volumes: dict[str, int] = {}
         """The disks that it made: name → bytes."""
         self.used_disk = 0
-        self.nodes = [model.memory // model.numa] * model.numa
+        each, rest = divmod(self.memory_limit, model.numa)
+        self.nodes = [each + (rest if number == 0 else 0) for number in range(model.numa)]
         """Bytes of each NUMA node that aren't promised to a machine on it."""
         self.gpus: list[SimGpu] = []
         if model.gpus:
@@ -57,6 +59,8 @@ class SimHost:
             self.gpus = [SimGpu(gpu) for gpu in model.gpus]
         self.counted_s = 0.0
         """Up to when its machines' use was counted."""
+        self._short: Alarm | None = None
+        """When the kernel looks whether its memory is enough."""
         self.trouble = Trouble(self)
 
     # what happens in the middle of calls
@@ -114,7 +118,7 @@ class SimHost:
 
     def remove(self, machine: SimMachine) -> None:
         """Take a machine away; its volumes stay."""
-        self._count()
+        self.count()
         del self.machines[machine.id]
         del self.by_name[machine.spec.name]
         self.running.pop(machine.id, None)
@@ -128,32 +132,41 @@ class SimHost:
             self.turn(place, state)
             self.tell(EventKind.MIGRATED_IN, place)
 
+    def give_up(self, place: SimMachine) -> None:
+        """Remove the place of a machine on its way, with its disks. Does nothing if it is none, or gone."""
+        if place.arriving and self.machines.get(place.id) is place:
+            from vhal_mock.creation import volumes
+
+            self.remove(place)
+            self.drop_volumes(list(volumes(place.spec)))
+
     def resize(self, machine: SimMachine, cpus: int, memory: int) -> None:
         """Change a machine's sizes. Precondition: there is room."""
-        self._count()
+        self.count()
         active = machine.state.active
         if active:
-            self._release(machine)
+            self._release_sizes(machine)
         machine.cpus, machine.memory = cpus, memory
         if active:
-            self._claim(machine)
+            self._claim_sizes(machine)
+            self._use_more()
         machine.info = None
 
     def turn(self, machine: SimMachine, state: MachineState) -> None:
         """Change a machine's state. Precondition: what it needs there is free."""
-        self._count()
+        self.count()
         before, machine.state = machine.state, state
         machine.info = None
         if before.active is not state.active:
             if state.active:
                 self._claim(machine)
             else:
-                machine.end_programs()
+                if not machine.arriving:
+                    machine.end_programs()
                 self._release(machine)
         if state is MachineState.RUNNING:
             self.running[machine.id] = machine
-            if self.memory_limit > self.model.memory:
-                self.trouble.run_out_of_memory()
+            self._use_more()
         else:
             self.running.pop(machine.id, None)
 
@@ -167,40 +180,53 @@ class SimHost:
         for name in names:
             self.used_disk -= self.volumes.pop(name, 0)
 
-    def _count(self) -> None:
-        # What was used so far was used by those that ran so far.
+    def count(self) -> None:
+        """Count what was used so far, before what it follows from changes."""
         if self.counted_s != self.world.clock.now_s:
             from vhal_mock.usage import count
 
             count(self)
 
+    def _use_more(self) -> None:
+        # Memory is really used when it is written to: when time passes.
+        if self._short is None and self.memory_limit > self.model.memory:
+            self._short = self.world.clock.at(self.world.clock.now_s, self._run_short)
+
+    def _run_short(self) -> None:
+        self._short = None
+        self.trouble.run_out_of_memory()
+
     def _claim(self, machine: SimMachine) -> None:
-        self.used_cpus += machine.cpus
-        self.used_memory += machine.memory
-        if len(self.nodes) > 1:
-            roomy = max(range(len(self.nodes)), key=lambda node: self.nodes[node])
-            machine.node = roomy if self.nodes[roomy] >= machine.memory else None
-            self._take_nodes(machine, 1)
+        self._claim_sizes(machine)
         if machine.spec.gpus:
             machine.parts = self.gpu_parts(machine) or []
             for part in machine.parts:
                 self.gpus[part.gpu].parts.setdefault(machine.id, []).append(part)
 
     def _release(self, machine: SimMachine) -> None:
-        self.used_cpus -= machine.cpus
-        self.used_memory -= machine.memory
-        if len(self.nodes) > 1:
-            self._take_nodes(machine, -1)
+        self._release_sizes(machine)
         for part in machine.parts:
             self.gpus[part.gpu].parts.pop(machine.id, None)
         machine.parts = []
 
-    def _take_nodes(self, machine: SimMachine, sign: int) -> None:
-        on = range(len(self.nodes)) if machine.node is None else (machine.node,)
-        for place, node in enumerate(on):
-            # What doesn't divide evenly is the first node's.
-            share = machine.memory // len(on) + (machine.memory % len(on) if place == 0 else 0)
-            self.nodes[node] -= sign * share
+    def _claim_sizes(self, machine: SimMachine) -> None:
+        self.used_cpus += machine.cpus
+        self.used_memory += machine.memory
+        if len(self.nodes) > 1:
+            # The roomiest node, and only what it hasn't from the next one.
+            left, taken = machine.memory, [0] * len(self.nodes)
+            for node in sorted(range(len(self.nodes)), key=lambda node: -self.nodes[node]):
+                taken[node] = min(left, self.nodes[node])
+                self.nodes[node] -= taken[node]
+                left -= taken[node]
+            machine.nodes = tuple(taken)
+
+    def _release_sizes(self, machine: SimMachine) -> None:
+        self.used_cpus -= machine.cpus
+        self.used_memory -= machine.memory
+        for node, taken in enumerate(machine.nodes):
+            self.nodes[node] += taken
+        machine.nodes = ()
 
     # telling
 

@@ -68,7 +68,7 @@ class SimMachine:
         "id",
         "info",
         "memory",
-        "node",
+        "nodes",
         "options",
         "parts",
         "spec",
@@ -92,8 +92,8 @@ class SimMachine:
         """How far its guest has come; None if it isn't started."""
         self.stopping: int | None = None
         """How often it must still be looked at until it has stopped, where a world's progression counts looks."""
-        self.node: int | None = None
-        """The NUMA node that it is on; None for all."""
+        self.nodes: tuple[int, ...] = ()
+        """Bytes that it has of each of the host's NUMA nodes, where there are several."""
         self.parts: list[Part] = []
         """What it has of the host's GPUs."""
         self.info: MachineInfo | None = None

@@ -1,7 +1,8 @@
 """How a simulated machine moves: the five steps, with the model of ``physics`` as its transfer.
 
-While it is on its way the destination holds a place in state ``migrating``, with room claimed. The guest stands still
-from the switch on; it goes on at ``commit``, or at ``resume`` on the source. With post-copy it runs on the destination
+While it is on its way the destination holds a place, with room claimed. The guest stands still from the switch on; it
+goes on at ``commit``, or at ``resume`` on the source. Both are ``migrating`` while a transfer is under way, and
+``paused`` before and after it, as engines show what is half arrived. With post-copy it runs on the destination
 from the switch on, and from then on nothing can bring it back.
 """
 
@@ -24,6 +25,7 @@ from vhal_mock.transfer import Journey
 
 if TYPE_CHECKING:
     from vhal_mock.driver import MockDriver
+    from vhal_mock.host import SimHost
 
 
 class MockMigration:
@@ -38,7 +40,8 @@ class MockMigration:
         host = self._host
         with host.lock:
             self._driver.begin("migration.offer", id)
-            info, machine = self._driver.inspect(id), self._driver.find(id)
+            machine = self._driver.find(id)
+            info = self._driver.info(machine)
             moving = info.state if policy.live or info.state is not MachineState.RUNNING else MachineState.STOPPED
             offer = Offer(
                 backend="mock",
@@ -84,15 +87,15 @@ class MockMigration:
             if not answer:
                 raise answer.error()
             place = self._original(offer).place_for()
-            place.state = MachineState.STOPPED if offer.state is MachineState.STOPPED else MachineState.MIGRATING
+            place.state = MachineState.STOPPED if offer.state is MachineState.STOPPED else MachineState.PAUSED
             host.make_volumes(volumes(place.spec))
             host.add(place)
             try:
                 host.visit("migration.prepare.after_claim", name, ctx)
                 self._driver.end("migration.prepare", name, ctx)
             except BaseException:
-                # All or nothing; a host that lost its power has nothing of it any more.
-                self._give_up(place)
+                # All or nothing: an engine gives up a place whose connection broke before anybody knew of it.
+                host.give_up(place)
                 raise
         return ticket
 
@@ -105,12 +108,15 @@ class MockMigration:
             if machine is None:
                 raise NotFound(f"there is no machine {offer.machine.name!r} on host {host.name!r}")
             target = host.world.host(str(ticket.payload["host"]))
+            # Only now, and only for so long: what isn't decided then stands still on both, as engines show it.
+            self._show(target, machine, MachineState.PAUSED, MachineState.MIGRATING)
             journey = Journey(self._driver, target, machine, offer, policy, ctx)
             host.world.journeys[machine.id] = journey
             try:
                 sent = journey.go()
             finally:
                 del host.world.journeys[machine.id]
+                self._show(target, machine, MachineState.MIGRATING, MachineState.PAUSED)
             self._driver.end("migration.transfer", offer.machine.id, ctx)
             return sent
 
@@ -122,7 +128,7 @@ class MockMigration:
             if machine is None:
                 raise NotFound(f"nothing was prepared for machine {ticket.machine_id!r}")
             self._host.receive(machine, ticket.state)
-            info = self._driver.inspect(machine.id)
+            info = self._driver.info(machine)
             self._driver.end("migration.commit", ticket.machine_id, ctx)
             return info
 
@@ -132,7 +138,7 @@ class MockMigration:
             self._driver.begin("migration.cancel", ticket.machine_id, ctx)
             machine = self._host.machines.get(ticket.machine_id)
             if machine is not None:
-                self._give_up(machine)
+                self._host.give_up(machine)
             self._driver.end("migration.cancel", str(ticket.payload["machine"]), ctx)
 
     def release(self, offer: Offer, ctx: Context) -> None:
@@ -141,7 +147,6 @@ class MockMigration:
             self._driver.begin("migration.release", offer.machine.id, ctx)
             machine = self._host.machines.get(offer.machine.id)
             if machine is not None and machine.epoch <= offer.machine.epoch:
-                machine.end_programs()
                 self._host.remove(machine)
                 self._host.drop_volumes(list(volumes(machine.spec)))
                 self._host.tell(EventKind.MIGRATED_OUT, machine)
@@ -152,14 +157,15 @@ class MockMigration:
         with self._host.lock:
             self._driver.begin("migration.resume", offer.machine.id, ctx)
             machine = self._host.machines.get(offer.machine.id)
-            if machine is not None and machine.state is MachineState.MIGRATING and not machine.arriving:
+            if machine is not None and machine.state is MachineState.PAUSED and not machine.arriving:
                 self._host.turn(machine, offer.state)
             self._driver.end("migration.resume", offer.machine.id, ctx)
 
-    def _give_up(self, place: SimMachine) -> None:
-        if place.arriving and self._host.machines.get(place.id) is place:
-            self._host.remove(place)
-            self._host.drop_volumes(list(volumes(place.spec)))
+    def _show(self, target: SimHost, machine: SimMachine, before: MachineState, after: MachineState) -> None:
+        for host in (self._host, target):
+            found = host.machines.get(machine.id)
+            if found is not None and found.state is before:
+                host.turn(found, after)
 
     def _original(self, offer: Offer) -> SimMachine:
         source = self._host.world.host(str(offer.payload["host"]))

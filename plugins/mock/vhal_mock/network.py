@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import fsum
 from typing import TYPE_CHECKING
 
 from vhal.errors import HostUnreachable
@@ -96,7 +97,7 @@ class Network:
 
     def latency_s(self, source: str, destination: str) -> float:
         """Return how long a byte is on its way."""
-        return sum(link.latency_s for link in self.path(source, destination))
+        return fsum(link.latency_s for link in self.path(source, destination))
 
     def rates(self, host: str) -> tuple[float, float]:
         """Return what leaves a host now and what reaches it: bytes a second."""

@@ -38,9 +38,8 @@ class HostSpec(Model):
     """One host, or several alike; the fields are those of :class:`vhal_mock.model.HostModel`."""
 
     name: Name
-    """With a count, the number is put behind it, from 1."""
     count: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """So many alike."""
+    """So many alike; the number, from 1, is put behind the name."""
     cpus: Annotated[int, Field(ge=1, le=4096)] = 16
     """Processors."""
     memory: Size = Bytes("64GiB")
@@ -161,6 +160,18 @@ def check(spec: WorldSpec, source: str) -> None:
     for path, name in named:
         if name not in places:
             raise unknown(source, path, "host", name, places)
+    models = [model for host in spec.hosts for model in host.models()]
+    for place, link in enumerate(spec.links):
+        if not link.model(models).hosts:
+            domain = ", ".join(f"{kind} = {name!r}" for kind, name in link.domain.items())
+            known = sorted({f"{kind} = {name!r}" for model in models for kind, name in model.domains.items()})
+            near = get_close_matches(domain, known, 1, 0.3)
+            raise wrong(
+                source,
+                f"links[{place}].domain" if domain else f"links[{place}].hosts",
+                f"no host is in {domain}" if domain else "no host shares this link",
+                f"did you mean {near[0]}?" if near else "name the hosts that share it, or a domain that they are in",
+            )
 
 
 def unknown(source: str, path: str, what: str, name: str, known: Iterable[str]) -> InvalidSpec:

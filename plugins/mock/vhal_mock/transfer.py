@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vhal.driver.context import Context, Progress
 from vhal.driver.migration import MigrationPolicy, Offer, Transfer
-from vhal.errors import EngineError
+from vhal.errors import EngineError, HostUnreachable, OperationAborted, OperationTimeout
 from vhal.spec.machine import MachineKind
 from vhal.spec.state import MachineState
 from vhal.spec.units import Bytes
@@ -92,7 +92,8 @@ class Journey:
         self._disks()
         memory = self._memory()
         if memory is None:
-            self._driver.spend(COSTS.setup_s, self._ctx)
+            self._world.clock.spend(COSTS.setup_s, self._ctx)
+            self._still_there()
             self._visit("migration.transfer.arrived")
             now_s = self._world.clock.now_s
             return Transfer(setup_s=COSTS.setup_s, elapsed_s=now_s - self._begun_s, transferred=Bytes(self._disk_bytes))
@@ -192,12 +193,9 @@ class Journey:
     def _send(self, step: Step, ctx: Context | None) -> float:
         """Carry out a step and return how long it took."""
         took = step.fixed_s
-        if step.fixed_s:
-            self._driver.spend(step.fixed_s, ctx)
         if step.still or step.number == 0:
-            latency_s = self._world.network.latency_s(self._source.name, self._target.name)
-            self._driver.spend(latency_s, ctx)
-            took += latency_s
+            took += self._world.network.latency_s(self._source.name, self._target.name)
+        self._world.clock.spend(took, ctx)
         took += self._world.network.send(self._source.name, self._target.name, step.bytes, step.most, ctx)
         self._still_there()
         return took
@@ -243,6 +241,11 @@ class Journey:
         self._target.receive(place, self._offer.state)
         try:
             self._visit("migration.transfer.post_copy")
+        except (OperationAborted, OperationTimeout, HostUnreachable):
+            # Nobody can call it off any more, and it needs no daemon: only the hosts must see each other.
+            if not self._world.network.reaches(self._source.name, self._target.name):
+                self._lose()
+                raise
         except BaseException:
             self._lose()
             raise

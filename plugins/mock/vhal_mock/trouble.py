@@ -73,7 +73,7 @@ class Trouble:
         signal = Signal(clock)
         self._waiting.append(signal)
         limit = None
-        if ctx is None or ctx.remaining_s is None:
+        if ctx is None or ctx.left_s is None:
             error = HostUnreachable(f"host {name!r} doesn't answer", hint="restart its engine's daemon")
             limit = clock.at(clock.now_s + PATIENCE_S, lambda: signal.set(error))
         try:
@@ -97,7 +97,7 @@ class Trouble:
             host.world.network.cut(host.name)
             for machine in list(host.machines.values()):
                 if machine.arriving:
-                    host.remove(machine)
+                    host.give_up(machine)
                 elif machine.state.active:
                     host.turn(machine, MachineState.CRASHED)
                     machine.boot = None
@@ -126,8 +126,7 @@ class Trouble:
         """Let its links carry only ``factor`` of what they did."""
         with self._host.lock:
             self._host.world.log.add("slow-link", self._host.name, detail=f"{factor:g}")
-            self.slow = factor
-            self._host.world.network.slow(self._host.name, factor)
+            self._carry(factor)
             self._later("slow", seconds, self._speed_up)
 
     def fill_disk(self, seconds: float | None = None) -> None:
@@ -156,7 +155,7 @@ class Trouble:
     def run_out_of_memory(self) -> None:
         """End machines until what the others really use fits: the largest first, as a kernel's OOM killer does."""
         host = self._host
-        active = [machine for machine in host.machines.values() if machine.state.active]
+        active = [machine for machine in host.machines.values() if machine.state.active and not machine.arriving]
         used = sum(machine.resident for machine in active)
         while used > host.model.memory:
             victim = max(active, key=lambda machine: (machine.resident, machine.name))
@@ -189,8 +188,12 @@ class Trouble:
 
     def _speed_up(self) -> None:
         if self.slow != 1.0:
-            self.slow = 1.0
-            self._host.world.network.slow(self._host.name, 1.0)
+            self._carry(1.0)
+
+    def _carry(self, factor: float) -> None:
+        self._host.count()
+        self.slow = factor
+        self._host.world.network.slow(self._host.name, factor)
 
     def _empty_disk(self) -> None:
         self.disk_full = False

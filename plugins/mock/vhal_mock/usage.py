@@ -6,6 +6,7 @@ so the sums are exact. Where machines want more than the host has, each gets the
 
 from __future__ import annotations
 
+from math import fsum  # exact, and so the same on each version of Python, which sum() isn't
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,14 +47,14 @@ def count(host: SimHost) -> None:
 def share(host: SimHost) -> float:
     """Return what part of the processor time that its machines want now a host has for them: 0 to 1."""
     now_s = host.world.clock.now_s
-    wanted = sum(machine.workload.level(now_s) * machine.cpus for machine in host.running.values())
+    wanted = fsum(machine.workload.level(now_s) * machine.cpus for machine in host.running.values())
     return 1.0 if wanted <= host.model.cpus else host.model.cpus / wanted
 
 
 def busy(host: SimHost) -> float:
     """Return how many processors' worth of work its machines do now."""
     now_s = host.world.clock.now_s
-    wanted = sum(machine.workload.level(now_s) * machine.cpus for machine in host.running.values())
+    wanted = fsum(machine.workload.level(now_s) * machine.cpus for machine in host.running.values())
     return min(wanted, float(host.model.cpus))
 
 
@@ -74,9 +75,9 @@ def _move(host: SimHost, machines: list[SimMachine], then: float, seconds: float
     """Count what went to and from disks and networks."""
     levels = [machine.workload.level(then) if machine.options.workload is not None else 1.0 for machine in machines]
     pairs = list(zip(machines, levels, strict=True))
-    disk = sum((machine.options.read + machine.options.write) * level for machine, level in pairs)
-    outward = sum(machine.options.send * level for machine, level in pairs)
-    inward = sum(machine.options.receive * level for machine, level in pairs)
+    disk = fsum((machine.options.read + machine.options.write) * level for machine, level in pairs)
+    outward = fsum(machine.options.send * level for machine, level in pairs)
+    inward = fsum(machine.options.receive * level for machine, level in pairs)
     bandwidth = host.model.bandwidth * host.trouble.slow
     on_disk = seconds if disk <= host.model.disk_bandwidth else seconds * host.model.disk_bandwidth / disk
     sent = seconds if outward <= bandwidth else seconds * bandwidth / outward

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 from array import array
-from math import inf
+from math import ceil, inf
 from typing import Protocol
 
 STEP_S = 60.0
-"""How long a step of a periodic workload lasts."""
+"""How long a step of a periodic workload lasts at most."""
 
 
 class Workload(Protocol):
@@ -54,11 +54,12 @@ class Periodic:
 
     def __init__(self, low: float, high: float, period_s: float, phase_s: float = 0.0) -> None:
         self._low, self._high, self._period_s, self._phase_s = low, high, period_s, phase_s
-        self._step_s = min(STEP_S, period_s / 16)
+        # An even number of steps in a period: so what is too much at the top is too little at the bottom.
+        self._step_s = period_s / (2 * max(8, ceil(period_s / STEP_S / 2)))
 
     def level(self, time_s: float) -> float:
         # The middle of the step that the time is in: so the mean over a period is exact.
-        step = int(time_s / self._step_s)
+        step = _number(time_s, self._step_s)
         place = ((step + 0.5) * self._step_s + self._phase_s) % self._period_s / self._period_s
         return self._low + (self._high - self._low) * (1 - abs(2 * place - 1))
 
@@ -93,17 +94,17 @@ class Burst:
         return self._start[1]
 
     def level(self, time_s: float) -> float:
-        start = self._begin(int(time_s / self._every_s))
+        start = self._begin(_number(time_s, self._every_s))
         return self._high if start <= time_s < start + self._length_s else self._low
 
     def until(self, time_s: float) -> float:
-        number = int(time_s / self._every_s)
+        number = _number(time_s, self._every_s)
         start = self._begin(number)
         if time_s < start:
             return start
         if time_s < start + self._length_s:
             return start + self._length_s
-        return max(self._begin(number + 1), _after(time_s, self._every_s))
+        return self._begin(number + 1)
 
 
 class Trace:
@@ -120,13 +121,18 @@ class Trace:
         self._levels, self._interval_s = levels, interval_s
 
     def level(self, time_s: float) -> float:
-        return self._levels[int(time_s / self._interval_s) % len(self._levels)]
+        return self._levels[_number(time_s, self._interval_s) % len(self._levels)]
 
     def until(self, time_s: float) -> float:
         return _after(time_s, self._interval_s)
 
 
+def _number(time_s: float, step_s: float) -> int:
+    """Return which step a time is in. One that begins at a multiple of the step is in it, whatever a quotient says."""
+    number = int(time_s / step_s)
+    return number + ((number + 1) * step_s <= time_s)
+
+
 def _after(time_s: float, step_s: float) -> float:
     """Return the next multiple of a step that is later."""
-    after = (int(time_s / step_s) + 1) * step_s
-    return after if after > time_s else after + step_s
+    return (_number(time_s, step_s) + 1) * step_s

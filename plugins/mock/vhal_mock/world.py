@@ -136,7 +136,7 @@ class World:
         links = [link.model(models) for link in wanted.links]
         world = cls(models, wanted.speed, wanted.seed, links, wanted.progression)
         world.folder = None if source is None else source.parent
-        check_points(wanted.faults, POINTS, f"{name}: faults")
+        check_points(wanted.faults, POINTS, source=name)
         for fault in wanted.faults:
             world.faults.add(fault)
         populate(world, wanted.machines, name)

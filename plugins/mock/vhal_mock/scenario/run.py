@@ -97,7 +97,7 @@ class _Run:
             unfinished=tuple(
                 Unfinished(action.event, action.action, action.machine, action.begun_s)
                 for action in self._actions
-                if action.task is not None and not action.task.ended.is_set
+                if action.task is not None and not action.task.ended.is_over
             ),
             machines=tuple(
                 Standing(name, machine.name, machine.state.value)
