@@ -147,6 +147,7 @@ class MockMigration:
             self._driver.begin("migration.release", offer.machine.id, ctx)
             machine = self._host.machines.get(offer.machine.id)
             if machine is not None and machine.epoch <= offer.machine.epoch:
+                machine.end_programs()  # who started them is connected to this host
                 self._host.remove(machine)
                 self._host.drop_volumes(list(volumes(machine.spec)))
                 self._host.tell(EventKind.MIGRATED_OUT, machine)
