@@ -27,6 +27,7 @@ IMAGE = "localhost/counter:1"
 NETWORK = "lan"
 PORT = 7000
 ADDRESS = "10.99.0.77"
+ULIMITS = {"nofile": 8192, "nproc": 16384}
 MANY = 200
 PIECE = 1 << 20
 
@@ -167,18 +168,19 @@ def _making(lab: Lab, host: vhal.Host) -> Iterator[Ratio]:
     bare = Bare(engine)
     host.create(_spec("model"))
     model = json.loads(bare.call("GET", "/containers/model/json"))
+    labels: dict[str, str] = model["Config"]["Labels"]
     host.machine("model").delete()
     document = {
         "name": "bench",
         "image": IMAGE,
         "command": ["/bin/counter", "0"],
         "netns": {"nsmode": "none"},
-        "labels": model["Config"]["Labels"],
+        "labels": labels,
         "resource_limits": {
             "memory": {"limit": 512 << 20, "swap": 512 << 20},
             "cpu": {"quota": 100_000, "period": 100_000},
         },
-        "r_limits": [{"type": "nofile", "soft": 8192, "hard": 8192}, {"type": "nproc", "soft": 16384, "hard": 16384}],
+        "r_limits": [{"type": name, "soft": most, "hard": most} for name, most in ULIMITS.items()],
     }
 
     def gone() -> None:
@@ -200,19 +202,24 @@ def _making(lab: Lab, host: vhal.Host) -> Iterator[Ratio]:
         bare.call("POST", "/containers/bench/start")
 
     def by_command() -> None:
-        limits = ["--memory=512m", "--cpus=1", "--network=none"]
-        words = ["podman", "run", "--detach", "--name=bench", *limits, IMAGE, "/bin/counter", "0"]
+        words = ["podman", "run", "--detach", "--name=bench", "--memory=512m", "--cpus=1", "--network=none"]
+        words += [f"--label={name}={value}" for name, value in labels.items()]
+        words += [f"--ulimit={name}={most}:{most}" for name, most in ULIMITS.items()]
+        words += [IMAGE, "/bin/counter", "0"]
         subprocess.run(["nsenter", f"--target={engine.pid}", "--all", *words], check=True, stdout=subprocess.DEVNULL)
 
     yield compare("create and start a container / bare HTTP", measured(ours), measured(by_hand), limit=1.10, runs=15)
     yield compare(
         "create and start a container / podman's command line", measured(ours), measured(by_command), limit=1.0, runs=9
     )
-    yield from _podman_py(engine, measured(ours), measured)
+    yield from _podman_py(engine, labels, measured(ours), measured)
 
 
 def _podman_py(
-    engine: Engine, ours: Callable[[], float], measured: Callable[[Callable[[], object]], Callable[[], float]]
+    engine: Engine,
+    labels: dict[str, str],
+    ours: Callable[[], float],
+    measured: Callable[[Callable[[], object]], Callable[[], float]],
 ) -> Iterator[Ratio]:
     from podman import PodmanClient
 
@@ -220,10 +227,20 @@ def _podman_py(
 
         def theirs() -> None:
             client.containers.run(
-                IMAGE, ["/bin/counter", "0"], name="bench", network_mode="none", mem_limit="512m", detach=True
+                IMAGE,
+                ["/bin/counter", "0"],
+                name="bench",
+                network_mode="none",
+                mem_limit="512m",
+                memswap_limit="512m",
+                cpu_period=100_000,
+                cpu_quota=100_000,
+                labels=labels,
+                ulimits=[{"Name": name, "Soft": most, "Hard": most} for name, most in ULIMITS.items()],
+                detach=True,
             )
 
-        yield compare("create and start a container / podman-py", ours, measured(theirs), limit=1.0, runs=9)
+        yield compare("create and start a container / podman-py", ours, measured(theirs), limit=1.0, runs=15)
 
 
 def _listing(lab: Lab, host: vhal.Host) -> Iterator[Ratio]:

@@ -257,19 +257,25 @@ class Lab:
                 os.close(owner)
 
     def _wait_up(self, plan: LabPlan, output: IO[bytes]) -> None:
+        keeper = self._keeper
+        assert keeper is not None
+
         def answers() -> bool:
-            assert self._keeper is not None
-            if self._keeper.poll() is not None:
-                output.seek(0)
-                said = output.read().decode(errors="replace").strip()
-                raise LabError(f"the lab did not start: {said}")
+            if keeper.poll() is not None:
+                raise LabError("the lab did not start")
             return plan.control.exists()
 
-        wait_until(answers, deadline=_START_S, what="the lab's supervisor")
-        for host in self.hosts:
-            host.wait_daemon()
-        for engine in (*self.engines, *self.dockers):
-            engine.wait_service()
+        try:
+            wait_until(answers, deadline=_START_S, what="the lab's supervisor")
+            for host in self.hosts:
+                host.wait_daemon()
+            for engine in (*self.engines, *self.dockers):
+                engine.wait_service()
+        except LabError as error:
+            # Why it ended, if it did, only the supervisor itself has said.
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip()
+            raise LabError(f"{error}: {said}" if said else str(error)) from error
 
     def stop(self) -> None:
         """End the lab and wait until nothing of it is left. A lab which has ended is no error."""

@@ -102,6 +102,11 @@ class Node(ABC):
                 env=self._environment(),
             )
 
+    def command(self, command: list[str]) -> list[str]:
+        """Return the command line that runs a command on the host, for as long as the lab lasts."""
+        with self._process("host") as pidfd:
+            return self._inside(pid_of(pidfd), command)
+
     def call(self, command: list[str]) -> int:
         """Run a command on the host with our own input and output, and return its exit status."""
         with self._process("host") as pidfd:

@@ -8,7 +8,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["CRIU", "DOCKER", "MOST_HOSTS", "EnginePlan", "HostPlan", "LabPlan"]
+__all__ = ["CRIU", "DOCKER", "MOST_HOSTS", "SSHD", "EnginePlan", "HostPlan", "LabPlan"]
 
 MOST_HOSTS = len(string.ascii_lowercase)
 
@@ -17,6 +17,9 @@ CRIU = Path("/opt/vhal-criu/bin/criu")
 
 DOCKER = Path("/opt/vhal-docker")
 """Where `setup.sh` unpacks docker, which is not installed: its package would start one for the machine itself."""
+
+SSHD = Path("/opt/vhal-sshd")
+"""Where `setup.sh` unpacks sshd, for the same reason."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

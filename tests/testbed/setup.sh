@@ -10,7 +10,7 @@ set -eu
 packages="
     libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
     qemu-system-x86 qemu-utils seabios ipxe-qemu
-    iproute2 util-linux
+    iproute2 util-linux openssh-client
     gcc libc6-dev binutils
     libxml2-utils
     libvirt-dev pkg-config python3-dev
@@ -36,16 +36,19 @@ done
 lists=""
 apt-cache show linux-image-cloud-amd64 busybox-static >/dev/null 2>&1 || lists=update
 
-# Docker is unpacked into a folder and not installed: its package would start a daemon for the machine itself. The
-# folder gets its name when all is in it.
+# Docker and sshd are unpacked into folders and not installed: their packages would start daemons for the machine itself.
+# A folder gets its name when all is in it.
 docker=/opt/vhal-docker
 dockers=""
 [ -x "$docker/usr/sbin/dockerd" ] || dockers="docker.io containerd"
+sshd=/opt/vhal-sshd
+sshds=""
+[ -x "$sshd/usr/sbin/sshd" ] || sshds="openssh-server libwrap0 libnsl2 libtirpc3"
 
-[ -n "$missing$absent$lists$dockers" ] || exit 0
+[ -n "$missing$absent$lists$dockers$sshds" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then
-    echo "setup.sh: run as root; missing:$missing$absent${lists:+ package lists}${dockers:+ $docker}" >&2
+    echo "setup.sh: run as root; missing:$missing$absent${lists:+ package lists}${dockers:+ $docker}${sshds:+ $sshd}" >&2
     exit 1
 fi
 
@@ -60,22 +63,35 @@ if [ -n "$absent" ]; then
     # shellcheck disable=SC2086
     install -d -m 0755 $absent
 fi
-if [ -n "$dockers" ]; then
-    mkdir -p "$(dirname "$docker")"
-    work=$(mktemp -d "$(dirname "$docker")/.vhal-docker-XXXXXX")
+# unpack FOLDER SUBFOLDERS PACKAGE…: what starts daemons or is never run stays out.
+unpack() {
+    folder=$1
+    kept=$2
+    shift 2
+    mkdir -p "$(dirname "$folder")"
+    work=$(mktemp -d "$folder.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     trap 'exit 1' HUP INT TERM
     # apt checks what it downloads against the signed lists.
-    # shellcheck disable=SC2086
     (cd "$work" && apt-get --quiet --quiet --option=APT::Sandbox::User=root \
-        --option=APT::Get::AllowUnauthenticated=false download $dockers)
+        --option=APT::Get::AllowUnauthenticated=false download "$@")
     for package in "$work"/*.deb; do
         dpkg-deb --extract "$package" "$work/files"
     done
-    # What starts daemons or is never run stays out.
-    mkdir -p "$work/new/usr"
-    mv "$work/files/usr/bin" "$work/files/usr/sbin" "$work/new/usr/"
+    # Some packages still have libraries outside of /usr.
+    mkdir -p "$work/files/lib" "$work/files/usr/lib"
+    cp -a "$work/files/lib/." "$work/files/usr/lib/"
+    for part in $kept; do
+        mkdir -p "$(dirname "$work/new/usr/$part")"
+        mv "$work/files/usr/$part" "$work/new/usr/$part"
+    done
     chmod 0755 "$work/new"
-    rm -rf "$docker"
-    mv -T "$work/new" "$docker"
-fi
+    rm -rf "$folder"
+    mv -T "$work/new" "$folder"
+    rm -rf "$work"
+}
+
+# shellcheck disable=SC2086
+[ -z "$dockers" ] || unpack "$docker" "bin sbin" $dockers
+# shellcheck disable=SC2086
+[ -z "$sshds" ] || unpack "$sshd" "sbin lib/x86_64-linux-gnu" $sshds

@@ -210,8 +210,11 @@ class Supervisor:
             selectors.DefaultSelector() as selector,
             socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener,
         ):
-            listener.bind(str(self._plan.control))
+            # It gets its name when it listens: who sees it may call at once.
+            nameless = self._plan.control.with_suffix(".new")
+            listener.bind(str(nameless))
             listener.listen()
+            nameless.rename(self._plan.control)
             selector.register(listener, selectors.EVENT_READ)
             selector.register(woken, selectors.EVENT_READ)
             if self._owner is not None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vhal_containers.api import Libpod
+from vhal_containers.api import Failure, Libpod
+from vhal_containers.api.checkpoints import Checkpoints
 from vhal_containers.driver import ContainersDriver
+from vhal_containers.migration.lines import Lines
 
-from tests.testbed import Engine, Lab, wait_until
+from tests.testbed import Engine, Lab, LabError, wait_until
 from vhal.driver import MIGRATION, Context, HostUrl, Migration, MigrationPolicy, Offer, Ticket, Transfer
+from vhal.errors import NotFound
 from vhal.host import Host, connect
 from vhal.machine import Machine
-from vhal.spec import BootImage, MachineInfo, MachineKind, MachineSpec, Nic, Process
+from vhal.spec import BootImage, MachineInfo, MachineKind, MachineSpec, MachineState, Nic, Process
 
 if TYPE_CHECKING:
     # The fixture's class is in the conftest.py above, which pytest loads but nobody can import.
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 
 LAN = "lan"
 PORT = 7000
+_ANSWER_S = 60.0
 _addresses = itertools.count(60)
 
 
@@ -144,6 +150,30 @@ class Side:
         assert {image.id for image in self.api.images.list()} <= self.images
         assert self.rules() == ""
 
+    def clear(self, image: str) -> None:
+        """Leave nothing but an image, whatever state a test left the engine in."""
+        with contextlib.suppress(LabError):
+            self.node.signal_service(signal.SIGCONT)
+        with contextlib.suppress(LabError):
+            self.node.start_service()
+        try:
+            self._remove_all(image)
+        except Failure:
+            # It hangs, or doesn't know what runs: without it its command line can do the same.
+            with contextlib.suppress(LabError):
+                self.node.signal_service(signal.SIGKILL)
+            self.node.run(["podman", "rm", "--all", "--force", "--time", "0"], check=False)
+            self.node.start_service()
+            self._remove_all(image)
+
+    def _remove_all(self, image: str) -> None:
+        self.api.ping(timeout_s=_ANSWER_S)
+        for container in self.api.containers.list():
+            self.api.containers.delete(container.id, force=True)
+        for other in self.api.images.list():
+            if other.id != image:
+                self.api.images.remove(other.id, force=True)
+
     def inside(self, name: str, script: str) -> str:
         """Run a shell script in a container and return what it says."""
         return self.node.run(["podman", "exec", name, "/bin/sh", "-c", script]).stdout
@@ -235,11 +265,80 @@ def world_on(engines: Engines) -> Iterator[World]:
     finally:
         for side in sides:
             side.host.close()
-            for container in side.api.containers.list():
-                side.api.containers.delete(container.id, force=True)
-            for image in side.api.images.list():
-                if image.id not in {image_id}:
-                    side.api.images.remove(image.id, force=True)
+            side.clear(image_id)
         if not engines.b.images.exists(engines.image):
             with engines.a.images.save(engines.image) as saved:
                 engines.b.images.load(saved)
+
+
+def state(side: Side, machine: Machine) -> MachineState | None:
+    try:
+        return side.driver.inspect(machine.id).state
+    except NotFound:
+        return None
+
+
+def counters(side: Side) -> int:
+    """Return how many counters run on a host, whatever its engine knows of them."""
+    said = side.node.run(["ps", "-e", "-o", "args="]).stdout.splitlines()
+    return sum(line.startswith("/bin/counter") for line in said)
+
+
+def assert_at_home(world: World, machine: Machine, asker: Asker, nonce: str) -> None:
+    """It runs where it was, with its memory and its connection, and the other side has nothing."""
+    assert machine.host is world.a.host
+    assert machine.state() is MachineState.RUNNING
+    assert asker.ask()[1] == nonce
+    assert (counters(world.a), counters(world.b)) == (1, 0)
+    world.b.assert_nothing_is_left()
+    assert world.a.rules() == ""
+
+
+def put_right(world: World, machine: Machine) -> Side:
+    """Bring a machine in doubt to one of the two good ends, as a person would, and return where it runs."""
+    if state(world.b, machine) is MachineState.RUNNING:
+        assert state(world.a, machine) is not MachineState.RUNNING
+        with contextlib.suppress(NotFound):
+            world.a.host.machine(machine.id).delete(keep_disks=True)
+        return world.b
+    if state(world.a, machine) is MachineState.SAVED:
+        world.a.host.machine(machine.id).restore()
+    assert state(world.a, machine) is MachineState.RUNNING
+    return world.a
+
+
+def soon(seconds: float, action: Callable[[], object]) -> threading.Thread:
+    """Do something from another thread, some time from now."""
+    thread = threading.Timer(seconds, action)
+    thread.start()
+    return thread
+
+
+@contextlib.contextmanager
+def at_freeze(action: Callable[[], object]) -> Iterator[None]:
+    original = Checkpoints.export
+
+    def export(self: Checkpoints, *args: Any, **kwargs: Any) -> Any:
+        action()
+        return original(self, *args, **kwargs)
+
+    Checkpoints.export = export  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Checkpoints.export = original  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def when_sent(action: Callable[[], object]) -> Iterator[None]:
+    original = Lines.sent
+
+    def sent(self: Lines) -> None:
+        original(self)
+        action()
+
+    Lines.sent = sent  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Lines.sent = original  # type: ignore[method-assign]

@@ -93,7 +93,9 @@ def test_owners_and_modes_are_kept(place: Place, files: Files) -> None:
     files.write_archive(machine.id, "/srv", [tar(("x", b"1"), uid=1000, gid=1001, mode=0o4751)], Context(30))
     machine.start()
     assert machine.exec(["stat", "-c", "%u %g %a", "/srv/x"]).output == b"1000 1001 4751\n"
-    assert members(files.read_archive(machine.id, "/srv/x"))["x"].mode & 0o7777 == 0o4751
+    came = members(files.read_archive(machine.id, "/srv/x"))["x"]
+    # Podman's archives don't tell the owner; if they do one day, the documentation is to say so.
+    assert (came.mode & 0o7777, came.uid, came.gid) == (0o4751, 12, 34)
 
 
 def test_names_begin_with_the_last_part_of_the_path(place: Place, files: Files) -> None:

@@ -83,6 +83,7 @@ _RECORDS = st.builds(
     cpus=st.none() | st.integers(1, 4096),
     memory=st.none() | st.integers(1, 1 << 60),
     saved_at=st.none() | st.floats(0, 1e10),
+    freezing=st.none() | st.floats(0, 1e10),
     epoch=st.none() | st.integers(1, 1000),
     snapshots=st.lists(_SNAPSHOTS, max_size=3).map(tuple),
 )
@@ -101,3 +102,21 @@ def test_a_record_that_somebody_edited_frightens_nobody(value: object) -> None:
 def test_an_empty_record_says_nothing() -> None:
     assert records.write(EMPTY) == "{}"
     assert records.read("nonsense") == EMPTY
+
+
+@pytest.mark.parametrize(
+    ("record", "started", "exit_code", "saved"),
+    [
+        (EMPTY, 5.0, 137, False),
+        (Record(saved_at=6.0), 5.0, 0, True),
+        (Record(saved_at=6.0), 7.0, 137, False),
+        (Record(freezing=5.0), 5.0, 137, True),
+        (Record(freezing=5.0), 5.0, 0, False),
+        (Record(freezing=5.0), 5.0, 143, False),
+        (Record(freezing=5.0), 7.0, 137, False),
+    ],
+)
+def test_only_what_criu_may_have_ended_counts_as_saved(
+    record: Record, started: float, exit_code: int, saved: bool
+) -> None:
+    assert record.saved(started, exit_code) is saved

@@ -6,12 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from vhal_containers.address import Address
+from vhal_containers.api import ApiError
 from vhal_containers.migration import network
 
 from tests.testbed import wait_until
@@ -295,6 +296,33 @@ class TestAgainst:
         offer = world.a.migration.offer(world.running().id, MigrationPolicy())
         answer = world.a.migration.examine(offer, MigrationPolicy())
         assert [blocker.code for blocker in answer.blockers] == ["same-host"]
+
+    def test_copying_memory_ahead(self, world: World) -> None:
+        policy = MigrationPolicy(options={OPTIONS: {"pre_dump": True}})
+        machine = world.running()
+        offer = world.a.migration.offer(machine.id, policy)
+        blockers = {blocker.code: blocker for blocker in world.b.migration.examine(offer, policy).blockers}
+        # What CRIU itself says of the kernel that all share here.
+        words = ["criu", "check", "--feature", "mem_dirty_track"]
+        checked = world.a.node.run(words, check=False)
+        assert blockers.keys() == {"pre-dump"} | ({"no-dirty-tracking"} if checked.returncode else set())
+        if checked.returncode:
+            assert "Dirty tracking" in blockers["no-dirty-tracking"].message, blockers
+            assert "CONFIG_MEM_SOFT_DIRTY" in blockers["no-dirty-tracking"].remedy
+        with pytest.raises(MigrationRefused, match="copied ahead") as caught:
+            machine.migrate(world.b.host, policy)
+        assert "leave pre_dump out" in str(caught.value)
+        assert machine.state() is MachineState.RUNNING
+        machine.stop(force=True)
+        assert world.blockers(machine, policy) == set()
+
+    def test_what_the_engine_says_to_copying_memory_ahead(self, world: World) -> None:
+        """There is a request for it. It fails where the kernel can't, and the machine runs on in any case."""
+        podman_id = machine_podman_id(world, world.running().id)
+        tracks = not world.a.node.run(["criu", "check", "--feature", "mem_dirty_track"], check=False).returncode
+        with nullcontext() if tracks else pytest.raises(ApiError, match="checkpoint"):
+            world.a.api.checkpoints.export(podman_id, pre_checkpoint=True, keep=True).close()
+        assert world.a.api.containers.inspect(podman_id).state.running
 
     def test_a_taken_name_and_id(self, world: World) -> None:
         machine = world.running()

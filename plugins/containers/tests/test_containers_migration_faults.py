@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +17,10 @@ from vhal_containers.migration.lines import Lines
 from tests.testbed import wait_until
 from vhal.driver import Context, MigrationPolicy, Progress
 from vhal.errors import (
-    HostUnreachable,
+    InsufficientResources,
     MigrationFailed,
     MigrationInDoubt,
     MigrationRefused,
-    NotFound,
     OperationAborted,
     OperationTimeout,
     VhalError,
@@ -35,7 +29,7 @@ from vhal.machine import Machine
 from vhal.operation import begin
 from vhal.spec import MachineState
 
-from .moving import LAN, Asker, Side, World, new_address, world_on
+from .moving import LAN, Side, World, assert_at_home, at_freeze, counters, new_address, put_right, soon, world_on
 
 if TYPE_CHECKING:
     # The fixture's class is in the conftest.py above, which pytest loads but nobody can import.
@@ -47,50 +41,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def world(engines: Engines) -> Iterator[World]:
     with world_on(engines) as world:
-        try:
-            yield world
-        finally:
-            for node in engines.lab.engines:
-                with contextlib.suppress(Exception):
-                    node.signal_service(signal.SIGCONT)
-                with contextlib.suppress(Exception):
-                    node.start_service()
-
-
-def state(side: Side, machine: Machine) -> MachineState | None:
-    try:
-        return side.driver.inspect(machine.id).state
-    except NotFound:
-        return None
-
-
-def counters(side: Side) -> int:
-    """Return how many counters run on a host, whatever its engine knows of them."""
-    said = side.node.run(["ps", "-e", "-o", "args="]).stdout.splitlines()
-    return sum(line.startswith("/bin/counter") for line in said)
-
-
-def assert_at_home(world: World, machine: Machine, asker: Asker, nonce: str) -> None:
-    """It runs where it was, with its memory and its connection, and the other side has nothing."""
-    assert machine.host is world.a.host
-    assert machine.state() is MachineState.RUNNING
-    assert asker.ask()[1] == nonce
-    assert (counters(world.a), counters(world.b)) == (1, 0)
-    world.b.assert_nothing_is_left()
-    assert world.a.rules() == ""
-
-
-def put_right(world: World, machine: Machine) -> Side:
-    """Bring a machine in doubt to one of the two good ends, as a person would, and return where it runs."""
-    if state(world.b, machine) is MachineState.RUNNING:
-        assert state(world.a, machine) is not MachineState.RUNNING
-        with contextlib.suppress(NotFound):
-            world.a.host.machine(machine.id).delete(keep_disks=True)
-        return world.b
-    if state(world.a, machine) is MachineState.SAVED:
-        world.a.host.machine(machine.id).restore()
-    assert state(world.a, machine) is MachineState.RUNNING
-    return world.a
+        yield world
 
 
 class TestEveryCall:
@@ -163,106 +114,6 @@ def injected(number: int, *, late: bool) -> Iterator[list[str]]:
         yield made
     finally:
         Connection.stream = original  # type: ignore[method-assign]
-
-
-def soon(seconds: float, action: Callable[[], object]) -> threading.Thread:
-    """Do something from another thread, some time from now."""
-    thread = threading.Timer(seconds, action)
-    thread.start()
-    return thread
-
-
-@contextlib.contextmanager
-def at_freeze(action: Callable[[], object]) -> Iterator[None]:
-    original = Checkpoints.export
-
-    def export(self: Checkpoints, *args: Any, **kwargs: Any) -> Any:
-        action()
-        return original(self, *args, **kwargs)
-
-    Checkpoints.export = export  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Checkpoints.export = original  # type: ignore[method-assign]
-
-
-@contextlib.contextmanager
-def when_sent(action: Callable[[], object]) -> Iterator[None]:
-    original = Lines.sent
-
-    def sent(self: Lines) -> None:
-        original(self)
-        action()
-
-    Lines.sent = sent  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Lines.sent = original  # type: ignore[method-assign]
-
-
-class TestEngineKilled:
-    @pytest.mark.parametrize("after_s", [0.0, 0.08, 0.16, 0.24, 0.32])
-    @pytest.mark.parametrize("victim", ["source", "destination"])
-    def test_it_runs_once_and_keeps_its_memory(self, world: World, victim: str, after_s: float) -> None:
-        ip = new_address()
-        machine = world.running(ip=ip, mib=8)
-        side = world.a if victim == "source" else world.b
-        hook = at_freeze if victim == "source" else when_sent
-        threads: list[threading.Thread] = []
-
-        def again() -> None:
-            side.node.signal_service(signal.SIGKILL)
-            side.node.start_service()
-
-        with world.counting(ip) as asker:
-            _, nonce = asker.ask()
-            with (
-                hook(lambda: threads.append(soon(after_s, again))),
-                contextlib.suppress(MigrationFailed, MigrationInDoubt),
-            ):
-                machine.migrate(world.b.host)
-            for thread in threads:
-                thread.join(60)
-            wait_until(lambda: counters(world.a) + counters(world.b) <= 1, deadline=30, what="at most one")
-            where = put_right(world, machine)
-            assert counters(world.a) + counters(world.b) == 1
-            assert counters(where) == 1
-            assert asker.ask()[1] == nonce
-            assert (world.a.rules(), world.b.rules()) == ("", "")
-            (world.b if where is world.a else world.a).assert_nothing_is_left()
-            other = world.b if where is world.a else world.a
-            where.host.machine("mover").migrate(other.host)
-            assert asker.ask()[1] == nonce
-
-    @pytest.mark.parametrize("victim", ["source", "destination"])
-    def test_one_that_hangs_ends_at_the_deadline(self, world: World, victim: str) -> None:
-        ip = new_address()
-        machine = world.running(ip=ip)
-        side = world.a if victim == "source" else world.b
-        with world.counting(ip) as asker:
-            _, nonce = asker.ask()
-            offer, ticket = world.begun(machine)
-            with (
-                at_freeze(lambda: side.node.signal_service(signal.SIGSTOP)),
-                pytest.raises((OperationTimeout, HostUnreachable)),
-            ):
-                world.a.migration.transfer(offer, ticket, MigrationPolicy(), Context(3))
-            assert world.b.rules() == ""
-            side.node.signal_service(signal.SIGCONT)
-            if victim == "destination":
-                # It had all of it, and carries on: who looked meanwhile was told nothing, and touched nothing.
-                wait_until(lambda: state(world.b, machine) is MachineState.RUNNING, deadline=60, what="its arrival")
-                assert state(world.a, machine) is MachineState.SAVED
-                world.b.migration.commit(ticket, Context(60))
-                world.a.migration.release(offer, Context(60))
-                assert asker.ask()[1] == nonce
-                return
-            wait_until(lambda: state(world.a, machine) is not None, deadline=30, what="an answer")
-            world.b.migration.cancel(ticket, Context(60))
-            world.a.migration.resume(offer, Context(60))
-            assert_at_home(world, machine, asker, nonce)
 
 
 class TestCut:
@@ -369,24 +220,60 @@ class TestDestinationChangesItsMind:
             world.lab.run(["ip", "neigh", "flush", "to", ip])
             assert_at_home(world, machine, asker, nonce)
 
-    def test_its_disk_is_full(self, world: World) -> None:
+
+@contextlib.contextmanager
+def full(side: Side, folder: str) -> Iterator[None]:
+    """Leave room for next to nothing in a folder of a host."""
+    side.node.run(["mkdir", "-p", folder])
+    side.node.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder])
+    try:
+        yield
+    finally:
+        side.node.run(["umount", "-l", folder])
+
+
+class TestDiskIsFull:
+    """The error says so, and what to do; the source goes on with its memory, and nothing is left."""
+
+    def move(self, world: World, machine: Machine, policy: MigrationPolicy | None = None) -> None:
+        with pytest.raises(MigrationFailed) as caught:
+            machine.migrate(world.b.host, policy)
+        assert isinstance(caught.value.__cause__, InsufficientResources)
+        assert "make room" in str(caught.value)
+
+    def test_at_the_destination(self, world: World) -> None:
         ip = new_address()
         machine = world.running(ip=ip, mib=32)
-        # Where the engine keeps what comes before it unpacks it.
-        world.b.node.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", "/var/tmp"])
-        try:
-            world.b.node.signal_service(signal.SIGKILL)
-            world.b.node.start_service()
-            with world.counting(ip) as asker:
-                _, nonce = asker.ask()
-                with pytest.raises(MigrationFailed, match="space"):
-                    machine.migrate(world.b.host)
-                world.b.node.run(["umount", "-l", "/var/tmp"])
-                assert_at_home(world, machine, asker, nonce)
-        finally:
-            world.b.node.run(["umount", "-l", "/var/tmp"], check=False)
-            world.b.node.signal_service(signal.SIGKILL)
-            world.b.node.start_service()
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            # Where the engine keeps what comes before it unpacks it.
+            with full(world.b, "/var/tmp"):
+                self.move(world, machine)
+            assert_at_home(world, machine, asker, nonce)
+
+    @pytest.mark.parametrize("where", ["archive", "checkpoint"])
+    def test_on_the_source(self, world: World, where: str) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip, mib=32)
+        own = world.a.node.run(["podman", "inspect", "--format", "{{.StaticDir}}", "mover"]).stdout.strip()
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with full(world.a, "/var/tmp" if where == "archive" else f"{own}/checkpoint"):
+                self.move(world, machine)
+            assert_at_home(world, machine, asker, nonce)
+            machine.migrate(world.b.host)
+            assert asker.ask()[1] == nonce
+
+    @pytest.mark.parametrize("victim", ["source", "destination"])
+    def test_while_it_moves_cold(self, world: World, victim: str) -> None:
+        machine = world.running()
+        world.a.inside("mover", "head -c 32000000 /dev/urandom >/data")
+        with full(world.a if victim == "source" else world.b, "/var/tmp"):
+            self.move(world, machine, MigrationPolicy(live=False))
+        assert machine.state() is MachineState.RUNNING
+        assert world.a.inside("mover", "wc -c </data").strip() == "32000000"
+        world.b.assert_nothing_is_left()
+        assert {image.id for image in world.a.api.images.list()} <= world.a.images
 
 
 class TestEnded:
@@ -444,41 +331,3 @@ class TestEnded:
         world.b.assert_nothing_is_left()
         machine = world.a.host.machine("mover")
         assert machine.state() in (MachineState.STOPPED, MachineState.SAVED)
-
-
-MOVER = """
-import sys, vhal
-with vhal.connect(sys.argv[1]) as a, vhal.connect(sys.argv[2]) as b:
-    operation = vhal.begin(a.machine("mover").migrate, b, vhal.MigrationPolicy(bandwidth="4MiB"))
-    for progress in operation.updates():
-        print(progress.phase, progress.message, flush=True)
-"""
-
-
-@pytest.mark.parametrize("phase", ["transfer freeze", "transfer memory"])
-def test_a_process_that_is_killed_while_it_moves_a_machine(world: World, phase: str) -> None:
-    """The machine is frozen on the source; nothing of it is at the destination, and the hold lapses."""
-    ip = new_address()
-    machine = world.running(ip=ip, mib=32)
-    with world.counting(ip) as asker:
-        _, nonce = asker.ask()
-        command = [sys.executable, "-c", MOVER, world.a.node.url, world.b.node.url]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as mover:
-            assert mover.stdout is not None
-            for line in mover.stdout:
-                if line.strip() == phase:
-                    mover.send_signal(signal.SIGKILL)
-                    break
-        ends = {MachineState.SAVED} if phase.endswith("memory") else {MachineState.SAVED, MachineState.RUNNING}
-        wait_until(lambda: state(world.a, machine) in ends, deadline=60, what="the frozen machine")
-        assert state(world.b, machine) is None
-        assert counters(world.b) == 0
-        if state(world.a, machine) is MachineState.SAVED:
-            machine.restore()
-        assert asker.ask()[1] == nonce
-        wait_until(lambda: f"{ip} " not in world.b.rules(), deadline=60, what="the end of the hold")
-        machine.migrate(world.b.host)
-        assert asker.ask()[1] == nonce
-        world.a.assert_nothing_is_left()
-        assert world.b.rules() == ""

@@ -12,7 +12,7 @@ from vhal_containers.api import ApiError, Unreachable
 
 from tests.testbed import wait_until
 from vhal.driver import SAVE
-from vhal.errors import EngineError, HostUnreachable, InvalidState, Unsupported, VhalError
+from vhal.errors import EngineError, HostUnreachable, InsufficientResources, InvalidState, Unsupported, VhalError
 from vhal.machine import Machine
 from vhal.spec import MachineState, Mount, Nic
 
@@ -156,6 +156,23 @@ def test_what_can_not_be_frozen_goes_on(place: Place, monkeypatch: pytest.Monkey
     assert caught.value.hint
     assert machine.state() is MachineState.RUNNING
     goes_on(machine, count(machine))
+
+
+def test_a_full_disk_is_told_as_that(place: Place) -> None:
+    machine = place.host.create(place.spec("m"))
+    machine.start()
+    folder = place.run("podman", "inspect", "--format", "{{.StaticDir}}", "m") + "/checkpoint"
+    place.run("mkdir", folder)
+    place.run("mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", folder)
+    try:
+        with pytest.raises(InsufficientResources, match="no space left") as caught:
+            machine.save()
+    finally:
+        place.run("umount", "-l", folder)
+    assert "make room" in str(caught.value.hint)
+    assert machine.state() is MachineState.RUNNING
+    machine.save()
+    machine.restore()
 
 
 def test_without_criu_it_is_known_before(place: Place) -> None:

@@ -7,6 +7,7 @@ error.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -14,9 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vhal.driver import Blocker, Level
-from vhal.errors import EngineError, Unsupported, VhalError
+from vhal.errors import EngineError, InsufficientResources, Unsupported, VhalError
 from vhal_containers import docker
-from vhal_containers.api import ApiError
+from vhal_containers.api import ApiError, Failure
+from vhal_containers.api.document import document, text
+from vhal_containers.api.path import path
+from vhal_containers.api.types import Container
 from vhal_containers.engine import Engine
 from vhal_containers.engine_process import EngineProcess
 
@@ -29,6 +33,9 @@ _REMEDY = "run vhal_containers/setup.sh on that host; 'vhal doctor containers' c
 _NOT_THERE = re.compile(r"at least CRIU|criu.*(not found|not installed)|checkpoint/restore support", re.IGNORECASE)
 _FAILED = re.compile(r"(checkpoint|restore) .*failed|criu", re.IGNORECASE)
 _RUNTIMES = ("runc", "crun")
+_FULL = re.compile(r"no space left", re.IGNORECASE)
+_LOG_MOST = 8192
+_NO_CHECKPOINT = "cannot be found"
 
 
 def blockers(engine: Engine, runtime: str | None = None) -> Iterator[Blocker]:
@@ -63,9 +70,40 @@ def blockers(engine: Engine, runtime: str | None = None) -> Iterator[Blocker]:
         yield from _program(process)
 
 
-def failed(error: ApiError, machine: str) -> VhalError | None:
-    """Return what it means that the engine couldn't freeze a machine or let it go on; None if it isn't about that."""
+def log(engine: Engine, podman_id: str) -> str:
+    """Return the end of what CRIU wrote when it froze a container last, or ``""`` where that can't be seen.
+
+    The engine says that CRIU failed, and not why.
+    """
+    process = EngineProcess.behind(engine.address)
+    if process is None:
+        return ""
+    with contextlib.suppress(OSError, Failure):
+        folder = text(document(engine.api.connection.get(path("containers", podman_id, "json"))), "StaticDir")
+        if folder.startswith("/"):
+            with (process.root / folder.lstrip("/") / "dump.log").open("rb") as written:
+                written.seek(-min(_LOG_MOST, os.fstat(written.fileno()).st_size), os.SEEK_END)
+                return written.read(_LOG_MOST).decode(errors="replace")
+    return ""
+
+
+def failed(error: ApiError, machine: str, log: str = "") -> VhalError | None:
+    """Return what it means that the engine couldn't freeze a machine or let it go on; None if it isn't about that.
+
+    Args:
+        error: The engine's.
+        machine: The machine's name.
+        log: What CRIU wrote, as far as it is known.
+    """
     words = f"{error.message} {error.cause}"
+    if _FULL.search(words) or (_FAILED.search(words) and _FULL.search(log)):
+        return InsufficientResources(
+            f"there is no space left on the engine's disk for what machine {machine!r} has in memory",
+            hint="make room there: /var/tmp, and the folder of the engine's storage, hold it once each",
+            backend="containers",
+            machine=machine,
+            native=error,
+        )
     if _NOT_THERE.search(words):
         return Unsupported(
             f"machine {machine!r} can't be frozen there: {error.message}",
@@ -84,6 +122,11 @@ def failed(error: ApiError, machine: str) -> VhalError | None:
             native=error,
         )
     return None
+
+
+def nothing_saved(error: ApiError, container: Container) -> bool:
+    """Return whether a container couldn't be brought back because there is nothing to bring it back from."""
+    return not container.state.checkpointed and _NO_CHECKPOINT in error.message
 
 
 def _program(process: EngineProcess) -> Iterator[Blocker]:

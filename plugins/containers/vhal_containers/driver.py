@@ -126,6 +126,9 @@ class ContainersDriver(Driver):
 
     def stop(self, id: str, mode: StopMode, ctx: Context) -> None:
         found = self.inventory.lately(id)
+        if found.info.state.active:
+            # It runs, so that nothing was saved of it, whatever somebody was about to do.
+            self.records.not_saved(id, found.record)
         if mode is StopMode.FORCED:
             power.power_off(self.engine, self.records, found)
         else:

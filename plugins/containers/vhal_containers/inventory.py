@@ -234,7 +234,7 @@ def state_of(status: str) -> MachineState:
 def _listed_info(item: _Listed, record: Record) -> MachineInfo:
     container, who = item.container, item.identity
     state = state_of(container.state)
-    if container.state in _ENDED and record.saved_at is not None and item.started_at <= record.saved_at:
+    if container.state in _ENDED and record.saved(item.started_at, container.exit_code):
         state = MachineState.SAVED
     wanted = who.wanted
     return MachineInfo.trusted(
@@ -270,7 +270,7 @@ def _state(container: Container, record: Record) -> MachineState:
     state, status = container.state, container.state.status
     if status in _ENDED:
         started = state.started_at.timestamp() if state.started_at else 0.0
-        if state.checkpointed or (record.saved_at is not None and started <= record.saved_at):
+        if state.checkpointed or record.saved(started, state.exit_code):
             return MachineState.SAVED
         if state.out_of_memory:
             return MachineState.CRASHED

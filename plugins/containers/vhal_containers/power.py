@@ -115,8 +115,7 @@ def discard(engine: Engine, records: Records, found: Found) -> None:
     if found.container.state.checkpointed:
         _prepare(engine, found.podman_id)
         engine.api.containers.stop(found.podman_id, 0)
-    if found.record.saved_at is not None:
-        records.update(found.info.id, saved_at=None)
+    records.not_saved(found.info.id, found.record)
 
 
 def living(engine: Engine, id: str) -> bool:

@@ -32,6 +32,7 @@ RECORD = f"{PREFIX}record"
 """Label of a record's volume: the record as JSON."""
 
 _NAME = re.compile(r"vhal-record-[0-9a-f]{1,64}-([0-9]{1,9})")
+_KILLED = 128 + 9
 _NEW_S = 0.25
 _MOST_TRIES = 100
 
@@ -60,6 +61,8 @@ class Record:
     """Bytes, where they aren't those of the spec."""
     saved_at: float | None = None
     """When its memory was saved, in seconds by the host's clock. It counts unless the machine was started since."""
+    freezing: float | None = None
+    """Start of the life in which it was to be frozen, by the host's clock. Whether it was, only its end can tell."""
     epoch: int | None = None
     """The machine's epoch, where it isn't its label's: a container that moved with its memory kept its labels."""
     snapshots: tuple[Snapshot, ...] = ()
@@ -68,6 +71,20 @@ class Record:
     def resized(self) -> bool:
         """Whether the sizes aren't those that the container was made with."""
         return self.cpus is not None or self.memory is not None
+
+    def saved(self, started: float, exit_code: int) -> bool:
+        """Return whether a container that has ended is saved, as far as its engine doesn't know it.
+
+        An engine that is killed while it freezes a container doesn't. One that was only to be frozen may have run on
+        and ended by itself: what CRIU has saved it ends with SIGKILL, and with nothing else.
+
+        Args:
+            started: When it was started last, in seconds by the host's clock.
+            exit_code: The engine's word for how it ended.
+        """
+        if self.saved_at is not None and started <= self.saved_at:
+            return True
+        return self.freezing is not None and started <= self.freezing and exit_code == _KILLED
 
     def snapshot(self, name: str) -> Snapshot | None:
         """Return the snapshot of that name, or None."""
@@ -96,6 +113,7 @@ def read(text: str) -> Record:
         cpus=_count(facts.get("cpus")),
         memory=_count(facts.get("memory")),
         saved_at=_time(facts.get("saved_at")),
+        freezing=_time(facts.get("freezing")),
         epoch=_count(facts.get("epoch")),
         snapshots=tuple(_snapshots(snapshots)) if isinstance(snapshots, list) else (),
     )
@@ -157,6 +175,11 @@ class Records:
     def update(self, machine: str, **changes: Any) -> Record:
         """Keep a machine's record with some of its fields changed, and return it."""
         return self.change(machine, lambda record: replace(record, **changes))
+
+    def not_saved(self, machine: str, record: Record) -> None:
+        """Note that a machine with this record isn't saved, nor to be. No request where that isn't new."""
+        if record.saved_at is not None or record.freezing is not None:
+            self.update(machine, saved_at=None, freezing=None)
 
     def remove(self, machine: str) -> None:
         """Forget what is remembered about a machine. Does nothing if there is nothing."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 
 from vhal.driver import Answer, Context
+from vhal.errors import InvalidState
 from vhal.spec import MachineInfo, MachineState
 from vhal_containers import criu, power
 from vhal_containers.api import ApiError, Failure
@@ -59,8 +60,10 @@ class Saving:
             self._freeze(found)
         except BaseException as error:
             self._as_it_was(found, paused=paused)
-            if isinstance(error, ApiError) and (ours := criu.failed(error, found.info.name)):
-                raise ours from error
+            if isinstance(error, ApiError):
+                ours = criu.failed(error, found.info.name, criu.log(self._engine, found.podman_id))
+                if ours is not None:
+                    raise ours from error
             raise
 
     def restore(self, id: str, ctx: Context) -> None:
@@ -69,20 +72,30 @@ class Saving:
         A failure leaves it saved.
 
         Raises:
+            vhal.errors.InvalidState: Nothing was saved of it: it ended when it was about to be.
             vhal.errors.EngineError: CRIU can't let it go on.
         """
         found = self._inventory.find(id)
         ctx.check()
         # Before it goes on: later nothing would tell it from one that is still saved, once it has ended by itself.
-        self._records.update(found.info.id, saved_at=None)
+        self._records.update(found.info.id, saved_at=None, freezing=None)
         try:
             self._engine.api.checkpoints.bring_back(found.podman_id, tcp_established=True, file_locks=True)
             if found.record.resized:
                 self._insist_on_sizes(found)
         except BaseException as error:
+            if isinstance(error, ApiError) and criu.nothing_saved(error, found.container):
+                raise InvalidState(
+                    f"{found.info.name!r} ended before it was frozen, and nothing of its memory was saved",
+                    hint="it is stopped; start it",
+                    backend="containers",
+                    machine=found.info.name,
+                    native=error,
+                ) from error
             if not self._lives(found):
+                before = found.record
                 with contextlib.suppress(Failure):
-                    self._records.update(found.info.id, saved_at=found.record.saved_at)
+                    self._records.update(found.info.id, saved_at=before.saved_at, freezing=before.freezing)
             if isinstance(error, ApiError) and (ours := criu.failed(error, found.info.name)):
                 raise ours from error
             raise

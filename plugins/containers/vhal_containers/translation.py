@@ -47,6 +47,9 @@ _RULES = tuple(
         (r"does not match any of the supported image formats", ImageRejected,
          "give an archive as 'podman save' or 'docker save' writes it"),
         (r"no space left|disk quota exceeded", InsufficientResources, "make room on the engine's disk"),
+        # The engine doesn't say why, but there is nothing else to hinder it.
+        (r"storing layer .* to file", InsufficientResources,
+         "make room where the engine keeps its temporary files (/var/tmp)"),
         (r"cannot allocate memory|memory limit (too low|allowed)|oom-killed", InsufficientResources,
          "give it more memory"),
         (r"already allocated", AlreadyExists, "another machine has that address: choose another one"),
@@ -85,9 +88,9 @@ _RULES = tuple(
 def translate(error: Exception, engine: str = "podman") -> VhalError | None:
     """Return the error of an engine of that name as one of ours, with itself as ``native``; None if it isn't one."""
     if isinstance(error, Denied):
-        return AccessDenied(str(error), hint=_DENIED, backend="containers", native=error)
+        return AccessDenied(str(error), hint=error.remedy or _DENIED, backend="containers", native=error)
     if isinstance(error, Unreachable):
-        return HostUnreachable(str(error), hint=_UNREACHABLE, backend="containers", native=error)
+        return HostUnreachable(str(error), hint=error.remedy or _UNREACHABLE, backend="containers", native=error)
     if not isinstance(error, ApiError):
         return None
     kind, hint = _kind(error)

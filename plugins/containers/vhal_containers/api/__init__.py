@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from vhal_containers.api.connection import Answer, Connection
+from vhal_containers.api.answer import Answer
+from vhal_containers.api.connection import Connection
 from vhal_containers.api.docker import Docker
 from vhal_containers.api.errors import ApiError, Denied, Failure, Unreachable
 from vhal_containers.api.hijack import Hijacked

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vhal_containers.api.connection import Answer, Connection
+from vhal_containers.api.answer import Answer
+from vhal_containers.api.connection import Connection
 from vhal_containers.api.document import document, text
 from vhal_containers.api.feed import Feed
 from vhal_containers.api.path import path
@@ -78,7 +79,8 @@ class Checkpoints:
     ) -> Feed[bytes]:
         """Freeze a container and return the archive that :meth:`restore` takes, an uncompressed tar.
 
-        It is frozen when this returns. With ``keep`` it can be brought back here, whatever becomes of the archive.
+        It is frozen when this returns. With ``keep`` it can be brought back here, whatever becomes of the archive. An
+        archive that the engine broke off ends without an error: only a tar's own end tells that it is whole.
 
         Args:
             id: Which; it must run.
@@ -107,6 +109,7 @@ class Checkpoints:
                 "withPrevious": with_previous,
                 "ignoreRootFS": ignore_rootfs,
             },
+            unframed=True,
             timeout_s=timeout_s,
         )
         return Feed(request, Answer.iter_bytes)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket as sockets
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import httpcore2
 
+from vhal_containers.api.answer import Answer
 from vhal_containers.api.errors import ApiError, Unreachable
 from vhal_containers.api.hijack import Hijacked
 from vhal_containers.api.path import Parameters, query
+from vhal_containers.api.plain import plain
 from vhal_containers.api.tunnel import Tunnel
 from vhal_containers.api.unix import UnixBackend
 
@@ -25,11 +26,6 @@ CONNECT_S = 5.0
 """A socket of this machine accepts at once, or not at all."""
 ROOT = "/v4.0.0/libpod"
 """The oldest version of the API that has everything; every later engine serves it."""
-CHUNK = 64 << 10
-ERROR_MOST = 64 << 10
-"""Bytes of an error's text that are read."""
-DOCUMENT_MOST = 64 << 20
-"""Bytes of a JSON document that are read; an engine with thousands of containers stays far below."""
 
 Body = bytes | Iterable[bytes]
 TAR = "application/x-tar"
@@ -65,9 +61,10 @@ class Connection:
         self._connect_s = connect_s
         self._closed = False
         self.root = ROOT
+        self._socket = str(socket)
         self._backend = UnixBackend(self._where)
         self._pool = httpcore2.ConnectionPool(
-            uds=str(socket),
+            uds=self._socket,
             max_connections=None,
             max_keepalive_connections=_IDLE_MOST,
             keepalive_expiry=_IDLE_S,
@@ -145,6 +142,7 @@ class Connection:
         document: Any = None,
         body: Body | None = None,
         type: str = TAR,
+        unframed: bool = False,
         timeout_s: float | None = None,
     ) -> Iterator[Answer]:
         """Make a request and give the answer, whose body is still to come.
@@ -157,6 +155,8 @@ class Connection:
             body: What to send piece by piece. What iterating it raises is raised here, and the engine sees a body that
                 was cut off.
             type: The body's content type.
+            unframed: Have the answer's body come :mod:`plain <vhal_containers.api.plain>`: faster, but one that the
+                engine broke off looks whole. Nothing is sent then but the query.
             timeout_s: For how long the engine may say nothing; None for ever.
         """
         headers: dict[str, str] = {}
@@ -166,7 +166,7 @@ class Connection:
             content, headers["Content-Type"] = json.dumps(document).encode(), "application/json"
         elif body is not None:
             headers["Content-Type"] = type
-        with self._request(method, path, parameters, content, headers, timeout_s) as answer:
+        with self._request(method, path, parameters, content, headers, timeout_s, unframed=unframed) as answer:
             yield answer
 
     def hijack(
@@ -227,25 +227,31 @@ class Connection:
         content: Body | None,
         headers: Mapping[str, str],
         timeout_s: float | None,
+        *,
+        unframed: bool = False,
     ) -> Iterator[Answer]:
         if self._tunnel is not None:
             self._tunnel.open()
         if self._closed:
             raise Unreachable("the connection was closed")
         asked = query(parameters or {})
-        timeouts = {"connect": self._connect_s, "read": timeout_s, "write": timeout_s, "pool": None}
+        target = f"{self.root}{path}{'?' if asked else ''}{asked}"
         with contextlib.ExitStack() as stack:
             with self._named(timeout_s):
                 response = stack.enter_context(
-                    self._pool.stream(
+                    plain(self._backend.connect_unix_socket(self._socket, self._connect_s), method, target, timeout_s)
+                    if unframed
+                    else self._pool.stream(
                         method,
-                        f"http://engine{self.root}{path}{'?' if asked else ''}{asked}",
+                        f"http://engine{target}",
                         headers=list(headers.items()),
                         content=content if content is None or isinstance(content, bytes) else iter(content),
-                        extensions={"timeout": timeouts},
+                        extensions={
+                            "timeout": {"connect": self._connect_s, "read": timeout_s, "write": timeout_s, "pool": None}
+                        },
                     )
                 )
-            answer = Answer(self, response, method, path, timeout_s)
+            answer = Answer(response, method, path, named=lambda: self._named(timeout_s), closed=lambda: self._closed)
             if answer.status // 100 != _SUCCESS and answer.status != _SWITCHING:
                 raise answer.refusal()
             yield answer
@@ -263,130 +269,3 @@ class Connection:
             complaint = self._tunnel.complaint() if self._tunnel is not None else ""
             reason = complaint or str(error) or type(error).__name__
             raise Unreachable(f"the engine at {self._where} broke off: {reason}", sent=True) from error
-
-
-class Answer:
-    """A successful answer, whose body is read as it comes. One reader; :meth:`end` from any thread.
-
-    Attributes:
-        status: The HTTP status.
-        headers: The answer's headers; their names are in small letters.
-    """
-
-    def __init__(
-        self, connection: Connection, response: httpcore2.Response, method: str, path: str, timeout_s: float | None
-    ) -> None:
-        self._connection = connection
-        self._response = response
-        self._method = method
-        self._path = path
-        self._timeout_s = timeout_s
-        self._ended = False
-        self.status = response.status
-        self.headers: Mapping[str, str] = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
-        }
-
-    def iter_bytes(self) -> Iterator[bytes]:
-        """Yield the body as it comes. Ends early, without an error, once :meth:`end` was called.
-
-        Raises:
-            Unreachable: The engine broke off before the body's end, or was silent for too long.
-        """
-        try:
-            with self._connection._named(self._timeout_s):
-                yield from self._response.iter_stream()
-        except Unreachable:
-            if not self._ended or self._connection._closed:
-                raise
-
-    def iter_documents(self) -> Iterator[Any]:
-        """Yield the JSON documents of the body, one a line, as they come.
-
-        Raises:
-            ApiError: A line is no JSON.
-            Unreachable: As in :meth:`iter_bytes`.
-        """
-        rest = b""
-        for piece in self.iter_bytes():
-            *lines, rest = (rest + piece).split(b"\n")
-            if len(rest) > DOCUMENT_MOST:
-                raise self._not_json("a line is too long")
-            for line in lines:
-                if line.strip():
-                    yield self._parsed(line)
-        # Without its end of line a document is whole only if the body ended by itself.
-        if rest.strip() and not self._ended:
-            yield self._parsed(rest)
-
-    def document(self) -> Any:
-        """Read the body and return it as JSON; None if it is empty.
-
-        Raises:
-            ApiError: It is no JSON, or too long.
-            Unreachable: As in :meth:`iter_bytes`.
-        """
-        text = bytearray()
-        for piece in self.iter_bytes():
-            text += piece
-            if len(text) > DOCUMENT_MOST:
-                raise self._not_json("it is too long")
-        return self._parsed(bytes(text)) if text.strip() else None
-
-    def discard(self) -> None:
-        """Read the body and forget it, so that the connection can be used again."""
-        for _ in self.iter_bytes():
-            pass
-
-    @property
-    def ended(self) -> bool:
-        """Whether :meth:`end` was called."""
-        return self._ended
-
-    def end(self) -> None:
-        """Have whoever reads see the end. Idempotent; never raises; from any thread."""
-        self._ended = True
-        with contextlib.suppress(OSError):
-            self._socket().shutdown(sockets.SHUT_RDWR)
-
-    def refusal(self) -> ApiError:
-        """Read the body of an answer that isn't success, and return what it says."""
-        text = bytearray()
-        # What matters is the status; words that are cut off or late are words less.
-        with contextlib.suppress(Unreachable):
-            for piece in self.iter_bytes():
-                text += piece[: ERROR_MOST - len(text)]
-                if len(text) >= ERROR_MOST:
-                    break
-        said = bytes(text).decode(errors="replace").strip()
-        cause = ""
-        with contextlib.suppress(ValueError):
-            found = json.loads(said)
-            if isinstance(found, dict):
-                cause = str(found.get("cause") or "")
-                said = str(found.get("message") or found.get("error") or cause)
-        return ApiError(self.status, said or f"it says {self.status}, and no more", cause, self._method, self._path)
-
-    def take(self) -> tuple[sockets.socket, bytes]:
-        """Return the socket of a connection that was handed over, and what came with the answer's headers."""
-        stream = self._response.extensions["network_stream"]
-        early = b""
-        # The library keeps what it read too much, and gives it first. Without waiting: what isn't there comes later.
-        with contextlib.suppress(Exception):
-            early = stream.read(CHUNK, timeout=0)
-        sock = self._socket()
-        sock.settimeout(None)
-        return sock, early
-
-    def _socket(self) -> sockets.socket:
-        sock: sockets.socket = self._response.extensions["network_stream"].get_extra_info("socket")
-        return sock
-
-    def _parsed(self, text: bytes) -> Any:
-        try:
-            return json.loads(text)
-        except ValueError:
-            raise self._not_json(text[:200].decode(errors="replace")) from None
-
-    def _not_json(self, said: str) -> ApiError:
-        return ApiError(self.status, f"the engine's answer isn't JSON: {said}", "", self._method, self._path)

@@ -13,7 +13,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from vhal_containers.api.connection import Answer, Connection
+from vhal_containers.api.answer import Answer
+from vhal_containers.api.connection import Connection
 from vhal_containers.api.document import document, documents, part, text
 from vhal_containers.api.errors import ApiError, Unreachable
 from vhal_containers.api.feed import Feed

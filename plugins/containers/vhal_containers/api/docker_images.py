@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from vhal_containers.api.connection import Answer
+from vhal_containers.api.answer import Answer
 from vhal_containers.api.containers import Filters, engine_error, found
 from vhal_containers.api.docker_documents import as_image, plain_id
 from vhal_containers.api.document import document, documents, text

@@ -45,11 +45,13 @@ class Unreachable(Failure):
 
     Attributes:
         sent: Whether the request may have reached the engine: then nobody knows whether it was carried out.
+        remedy: What to do, where it isn't about the engine; or ``""``.
     """
 
-    def __init__(self, message: str, *, sent: bool = False) -> None:
+    def __init__(self, message: str, *, sent: bool = False, remedy: str = "") -> None:
         super().__init__(message)
         self.sent = sent
+        self.remedy = remedy
 
 
 class Denied(Unreachable):

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, Self, TypeVar
 
-from vhal_containers.api.connection import Answer
+from vhal_containers.api.answer import Answer
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from vhal_containers.api.connection import Answer, Connection
+from vhal_containers.api.answer import Answer
+from vhal_containers.api.connection import Connection
 from vhal_containers.api.containers import Filters, engine_error, found
 from vhal_containers.api.document import document, documents, text, words
 from vhal_containers.api.errors import ApiError

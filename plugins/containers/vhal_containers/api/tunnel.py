@@ -33,6 +33,9 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _REFUSALS = ("Permission denied", "Host key verification failed", "Too many authentication failures")
 
+_LET_IN = "have ssh get in without asking: a key that the host lets in, and the host's own key in known_hosts"
+_REACH = "try ssh to that host by hand; name, port and user may also be set in ssh's configuration"
+
 
 class Tunnel:
     """One ssh process that forwards a local socket, in a folder that only we can enter. Safe for several threads.
@@ -149,15 +152,16 @@ class Tunnel:
             if self._closed or time.monotonic() > deadline:
                 _end(process)
                 reason = "the connection was closed" if self._closed else f"no answer within {OPEN_S:g} s"
-                raise Unreachable(f"ssh to {self.host}: {reason}")
+                raise Unreachable(f"ssh to {self.host}: {reason}", remedy=_REACH)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_LOOK_S)
                 raise self._refused(process.returncode)
 
     def _refused(self, code: int) -> Unreachable:
         complaint = self.complaint() or f"it ended with {code}"
-        kind = Denied if any(refusal in complaint for refusal in _REFUSALS) else Unreachable
-        return kind(f"ssh to {self.host}: {complaint}")
+        if any(refusal in complaint for refusal in _REFUSALS):
+            return Denied(f"ssh to {self.host}: {complaint}", remedy=_LET_IN)
+        return Unreachable(f"ssh to {self.host}: {complaint}", remedy=_REACH)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -20,10 +20,15 @@ from vhal_containers.api.errors import Denied, Unreachable
 
 
 class UnixStream(httpcore2.NetworkStream):
-    """A connected socket. One reader and one writer at a time; :meth:`end` from any thread."""
+    """A connected socket. One reader and one writer at a time; :meth:`end` from any thread.
+
+    Attributes:
+        ended: Whether :meth:`end` was called.
+    """
 
     def __init__(self, sock: sockets.socket) -> None:
         self._sock = sock
+        self.ended = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
@@ -58,6 +63,7 @@ class UnixStream(httpcore2.NetworkStream):
 
     def end(self) -> None:
         """Have whoever reads or writes see the end. Idempotent; never raises."""
+        self.ended = True
         with contextlib.suppress(OSError):
             # To close the descriptor would leave a reader in another thread waiting; this wakes it.
             self._sock.shutdown(sockets.SHUT_RDWR)

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from vhal.driver import Answer, Context, MigrationPolicy, Offer, Ticket, Transfer
 from vhal.spec import FrozenDict, MachineInfo, MachineState
 from vhal_containers import criu
-from vhal_containers.migration import cargo, image_transfer, preflight
+from vhal_containers.migration import cargo, image_transfer, pre_dump, preflight
 from vhal_containers.migration.cargo import Cargo, Place
 from vhal_containers.migration.cold import ColdSending
 from vhal_containers.migration.ending import Ends
+from vhal_containers.migration.options import ContainersMigrationOptions
 from vhal_containers.migration.transfer import Sending, forgetting
 
 if TYPE_CHECKING:
@@ -63,7 +64,12 @@ class ContainersMigration:
         found = self._inventory.find(id)
         loaded = cargo.load(self._engine, found)
         if found.info.state is not MachineState.STOPPED and policy.live:
-            blockers = [*criu.blockers(self._engine, found.container.runtime or None), *forgetting(self._engine, found)]
+            options = policy.options_for("containers", ContainersMigrationOptions)
+            blockers = [
+                *criu.blockers(self._engine, found.container.runtime or None),
+                *forgetting(self._engine, found),
+                *(pre_dump.on_source(self._engine) if options.pre_dump else ()),
+            ]
             against = tuple((blocker.code, blocker.message, blocker.remedy) for blocker in blockers)
             loaded = loaded.model_copy(update={"against": against})
         return Offer(

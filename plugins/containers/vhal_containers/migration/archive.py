@@ -21,7 +21,6 @@ VOLUMES = "volumes/"
 """Where the content of the container's volumes is."""
 CONFIG_MOST = 16 << 20
 EXTENDED_MOST = 1 << 20
-
 _NAME, _SIZE, _CHECKSUM, _TYPE, _PREFIX = slice(0, 100), slice(124, 136), slice(148, 156), 156, slice(345, 500)
 _MAGIC = slice(257, 263)
 _BASE_256 = 0x80
@@ -87,10 +86,23 @@ class CheckpointFilter:
             ForeignArchive: It isn't the expected container's.
         """
         self.read += len(piece)
-        self._held += piece
+        if self._left >= len(piece) and self._passing and self._config is self._collected is None:
+            # Nearly all of an archive is memory, at which nobody has to look: it isn't even copied.
+            self._left -= len(piece)
+            self.written += len(piece)
+            return piece
         out = bytearray()
-        while self._step(out):
-            pass
+        rest = memoryview(piece)
+        while rest:
+            taken = rest[: self._left or BLOCK - len(self._held)]
+            rest = rest[len(taken) :]
+            if self._left:
+                self._content(taken, out)
+                continue
+            self._held += taken
+            if len(self._held) == BLOCK:
+                block, self._held = bytes(self._held), bytearray()
+                self._block(block, out)
         self.written += len(out)
         return bytes(out)
 
@@ -106,20 +118,13 @@ class CheckpointFilter:
         if not self._seen:
             raise ForeignArchive("the archive is no checkpoint of a container")
 
-    def _step(self, out: bytearray) -> bool:
-        if self._left:
-            return self._content(out)
-        if len(self._held) < BLOCK:
-            return False
-        block = bytes(self._held[:BLOCK])
-        del self._held[:BLOCK]
+    def _block(self, block: bytes, out: bytearray) -> None:
         if self._zeros >= 2 or not any(block):
             self._end(block, out)
         elif self._zeros:
             raise ForeignArchive("the archive goes on after its end")
         else:
             self._header(block, out)
-        return True
 
     def _end(self, block: bytes, out: bytearray) -> None:
         if any(block):
@@ -129,11 +134,7 @@ class CheckpointFilter:
         self._zeros += 1
         out += block
 
-    def _content(self, out: bytearray) -> bool:
-        if not self._held:
-            return False
-        taken = bytes(self._held[: self._left])
-        del self._held[: len(taken)]
+    def _content(self, taken: memoryview, out: bytearray) -> None:
         self._left -= len(taken)
         if self._config is not None:
             self._config += taken
@@ -145,7 +146,6 @@ class CheckpointFilter:
                 self._extend()
         elif self._passing:
             out += taken
-        return True
 
     def _header(self, block: bytes, out: bytearray) -> None:
         if not _sum_is_right(block):

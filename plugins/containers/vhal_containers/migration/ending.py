@@ -11,7 +11,7 @@ import dataclasses
 from vhal.driver import MigrationPolicy, Offer, Ticket
 from vhal.errors import InvalidState, MigrationFailed, MigrationInDoubt, NotFound
 from vhal.spec import MachineInfo, MachineState
-from vhal_containers import power, volumes
+from vhal_containers import criu, power, volumes
 from vhal_containers.api import ApiError
 from vhal_containers.engine import NOT_FOUND, Engine
 from vhal_containers.identity import EPOCH
@@ -23,7 +23,6 @@ from vhal_containers.migration.transfer import held
 from vhal_containers.record import Record, Records
 
 _RUNS = (MachineState.RUNNING, MachineState.STOPPING)
-_NO_CHECKPOINT = "cannot be found"
 
 
 class Ends:
@@ -149,7 +148,7 @@ class Ends:
                 power.apply_sizes(self._engine, found)
         if offer.state is MachineState.PAUSED and found.info.state is MachineState.RUNNING:
             self._engine.api.containers.pause(found.podman_id)
-        self._unmark(found)
+        self._records.not_saved(found.info.id, found.record)
 
     def _bring_back(self, found: Found, offer: Offer, cargo: Cargo) -> None:
         options = MigrationPolicy().options_for("containers", ContainersMigrationOptions)
@@ -163,8 +162,8 @@ class Ends:
             again = self._inventory.find(offer.machine.id)
             if again.info.state in _RUNS:
                 return
-            if not found.container.state.checkpointed and _NO_CHECKPOINT in error.message:
-                self._unmark(again)
+            if criu.nothing_saved(error, found.container):
+                self._records.not_saved(again.info.id, again.record)
                 raise MigrationFailed(
                     f"{found.info.name!r} ended while it was being frozen, and nothing of its memory was saved",
                     hint="it is stopped; start it",
@@ -173,10 +172,6 @@ class Ends:
                     native=error,
                 ) from error
             raise
-
-    def _unmark(self, found: Found) -> None:
-        if found.record.saved_at is not None:
-            self._records.update(found.info.id, saved_at=None)
 
     def _find(self, machine: str) -> Found | None:
         try:

@@ -50,6 +50,24 @@ def look(engine: Engine) -> HostFacts:
         way.close()
 
 
+def dirty_tracking(engine: Engine) -> str | None:
+    """Return why an engine's host can't tell which pages a process writes to, by CRIU's own check.
+
+    ``""`` if it can, None if that can't be found out from here.
+    """
+    try:
+        way = reach(engine.address)
+    except ReachError:
+        return None
+    try:
+        way.run(["criu", "check", "--feature", "mem_dirty_track"], files=True)
+    except ReachError as error:
+        return str(error)
+    finally:
+        way.close()
+    return ""
+
+
 def _flags(way: Reach) -> tuple[str, ...] | None:
     try:
         return flags_in(way.run(["cat", "/proc/cpuinfo"], files=True))

@@ -15,7 +15,7 @@ from vhal_containers.api.types import Network
 from vhal_containers.engine import Engine, version_numbers
 from vhal_containers.engine_process import EngineProcess
 from vhal_containers.identity import ID
-from vhal_containers.migration import host_facts
+from vhal_containers.migration import host_facts, pre_dump
 from vhal_containers.migration.cargo import Cargo, memory_moves, published
 from vhal_containers.migration.network import traffic_hold
 from vhal_containers.migration.options import ContainersMigrationOptions
@@ -45,6 +45,8 @@ def blockers(engine: Engine, offer: Offer, policy: MigrationPolicy) -> Iterator[
     if live:
         yield from _frozen(engine, offer, cargo, policy)
         yield from _hold(engine, cargo, options)
+        if options.pre_dump:
+            yield from pre_dump.on_destination()
     elif not cargo.managed:
         yield _machine_is(
             "foreign-cold",

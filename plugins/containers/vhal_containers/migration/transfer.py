@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from vhal.driver import Answer, Blocker, Context, MigrationPolicy, Offer, Progress, Ticket, Transfer
 from vhal.errors import HostUnreachable, MigrationFailed, MigrationInDoubt, VhalError
 from vhal.spec import Bytes, MachineState
-from vhal_containers import changes
+from vhal_containers import changes, criu
 from vhal_containers.address import Address
 from vhal_containers.api import ApiError, Failure, Libpod, Unreachable
 from vhal_containers.api.feed import Feed
@@ -24,7 +24,13 @@ from vhal_containers.engine import NOT_FOUND, Engine
 from vhal_containers.identity import EPOCH
 from vhal_containers.inventory import Found, Inventory
 from vhal_containers.migration import image_transfer, orphans
-from vhal_containers.migration.archive import BrokenArchive, CheckpointFilter, Expected, filtered
+from vhal_containers.migration.archive import (
+    BrokenArchive,
+    CheckpointFilter,
+    Expected,
+    TruncatedArchive,
+    filtered,
+)
 from vhal_containers.migration.cargo import Cargo, Place
 from vhal_containers.migration.lines import Lines, connected
 from vhal_containers.migration.network import HoldError, held_addresses, traffic_hold
@@ -37,7 +43,8 @@ log = logging.getLogger("vhal.containers.migration")
 SETTLES_S = 5.0
 """How long after its reply was lost an engine may take to show what became of the request."""
 _LOOK_S = 0.05
-_PIECE = 1 << 18
+_ENDED = "container state improper"
+"""The engine's words for not even beginning, since the container doesn't run."""
 
 
 class Sending:
@@ -100,7 +107,7 @@ class Sending:
         # If the engine dies while it freezes the machine, it doesn't know afterwards that the memory was saved.
         started = found.container.state.started_at
         if started is not None:
-            self._records.update(found.info.id, saved_at=started.timestamp())
+            self._records.update(found.info.id, freezing=started.timestamp())
 
     def _send(self, found: Found, lines: Lines, pace: Pace) -> None:
         cargo, place = self._cargo, self._place
@@ -120,6 +127,9 @@ class Sending:
                     _told(pieces, lines), tcp_established=True, file_locks=True, ignore_volumes=True
                 )
             except BrokenArchive as error:
+                if isinstance(error, TruncatedArchive):
+                    # So an engine ends as well that dies; one that doesn't answer is told as that.
+                    lines.source.ping(timeout_s=SETTLES_S)
                 raise MigrationFailed(
                     f"the checkpoint of {place.name!r} can't be used: {error}",
                     hint="the engine's log on the source says more",
@@ -132,14 +142,17 @@ class Sending:
                     raise
 
     def _frozen(self, lines: Lines) -> Feed[bytes]:
+        podman_id = self._cargo.podman_id
         try:
-            return lines.source.checkpoints.export(
-                self._cargo.podman_id, keep=True, tcp_established=True, file_locks=True
-            )
-        except ApiError:
-            # Its engine says so itself: nothing was saved.
-            self._records.update(self._offer.machine.id, saved_at=None)
-            raise
+            return lines.source.checkpoints.export(podman_id, keep=True, tcp_established=True, file_locks=True)
+        except ApiError as error:
+            # That alone doesn't mean that nothing was saved: the engine may only have failed to pack it.
+            if error.cause == _ENDED:
+                self._records.update(self._offer.machine.id, freezing=None)
+            ours = criu.failed(error, self._place.name, criu.log(self._engine, podman_id))
+            if ours is None:
+                raise
+            raise ours from error
 
     def _wait_for_engines(self, lines: Lines) -> None:
         deadline = time.monotonic() + SETTLES_S
@@ -255,17 +268,7 @@ def _held(engine: Libpod, where: Address, places: list[tuple[str, str]], *, requ
 
 
 def _told(pieces: Iterable[bytes], lines: Lines) -> Iterator[bytes]:
-    # podman sends small pieces, and each that is sent on costs as much as a large one.
-    held: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= _PIECE:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)
+    yield from pieces
     lines.sent()
 
 

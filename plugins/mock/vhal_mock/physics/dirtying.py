@@ -21,14 +21,13 @@ class Dirtying:
         if self.rate < 0 or self.working_set < 0:
             raise ValueError(f"a guest can't write {self.rate} bytes a second to {self.working_set} bytes")
 
-    def dirtied(self, seconds: float) -> int:
-        """Return how many different bytes it has written to after so many seconds of running.
+    def dirtied(self, written: float) -> int:
+        """Return how many different bytes are dirty after so many were written.
 
         A sweep dirties every page once before it comes to one again. Random writes of ``x`` times the area leave the
         share ``exp(-x)`` of it clean; that is taken as ``1 / (1 + h + h²/2)^16`` with ``h = x/16``, at most 0.0007 too
         much, since the last digit of ``exp`` isn't the same on every platform.
         """
-        written = self.rate * seconds
         if self.pattern == "sweep" or not self.working_set:
             return min(self.working_set, int(written))
         h = written / self.working_set / 16
@@ -37,3 +36,15 @@ class Dirtying:
             # Infinite after very many rounds: then nothing is clean.
             grown *= grown
         return int(self.working_set * (1 - 1 / grown))
+
+    def fresh(self, written: float, unsent: int) -> int:
+        """Return how many bytes are dirty after so many were written, besides those that were still to be sent anyway.
+
+        ``unsent`` are bytes of the area. A sweep has just left them behind when a pass ends, since the pass sends in
+        the same order: it comes to them when it has been everywhere else. Random writes find as many of them as
+        anywhere.
+        """
+        dirtied = self.dirtied(written)
+        if self.pattern == "sweep":
+            return max(0, min(dirtied, self.working_set - unsent))
+        return max(0, dirtied - (dirtied * unsent // self.working_set if dirtied else 0))

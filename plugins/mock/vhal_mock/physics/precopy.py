@@ -92,11 +92,14 @@ class PreCopy:
         touched = memory if touched is None else touched
         if not 0 <= touched <= memory:
             raise ValueError(f"{touched} of {memory} bytes can't be touched")
-        self._dirty = dirty or Dirtying()
-        self._hot = min(touched, self._dirty.working_set)  # touched, and written to all the time
+        self.dirty = dirty or Dirtying()
+        """Another rate may be set between steps; the area should stay."""
+        self.limit = limit
+        """May be set between steps."""
+        self._hot = min(touched, self.dirty.working_set)  # touched, and written to all the time
         self._cold = touched - self._hot
         self._zero = memory - touched
-        self._limit = limit
+        self._unseen = touched  # that the destination hasn't got any version of; those are sent before others
         self._downtime_limit_s = downtime_limit_s
         self._auto_converge = auto_converge
         self._percent = round(throttle_initial * 100), round(throttle_increment * 100)
@@ -106,7 +109,8 @@ class PreCopy:
         self._costs = costs or Costs()
         self._phase = _Phase.SETUP
         self._step: Step | None = None
-        self._ran_s = 0.0  # of the guest, since the dirty log was last fetched
+        self._planned = (0, 0)  # of its bytes of memory, those that aren't zero, and zero pages
+        self._written = 0.0  # bytes, since the dirty log was last fetched
         self._window = (0, 0.0)  # bytes and seconds since the bandwidth was last measured
         self._threshold = 0.0
         self._period = (0.0, 0, 0)  # seconds, bytes sent and bytes dirtied since throttling was last thought about
@@ -176,7 +180,7 @@ class PreCopy:
             self.iterations = 1
         elif self._phase is _Phase.COPY:
             self._take(moved)
-            self._ran_s += seconds * share * (1 - self.throttle)
+            self._written += self.dirty.rate * seconds * share * (1 - self.throttle)
             self._measure(moved, seconds)
             self._look()
         elif self._phase is _Phase.SWITCH:
@@ -193,49 +197,60 @@ class PreCopy:
 
     def _plan(self) -> Step:
         costs, number = self._costs, self.iterations
-        whole = costs.stream_rate * self._streams
         if self._phase is _Phase.SETUP:
             return Step(0, 0, costs.setup_s)
         if self._phase is _Phase.COPY:
-            touched, zero = self._portion()
-            most = whole if self._limit is None else min(whole, self._limit)
+            touched, zero = self._planned = self._portion()
+            most = self._most(touched, self._streams)
+            most = most if self.limit is None else min(most, self.limit)
             return Step(number, touched + _wire(zero), zero / costs.scan_rate, most, throttle=self.throttle)
         if self._phase is _Phase.SWITCH:
             return Step(number, 0, costs.switch_s, still=True)
-        rest = self._hot + self._cold + _wire(self._zero)
-        scan_s = self._zero / costs.scan_rate
+        touched, zero = self._planned = self._hot + self._cold, self._zero
+        scan_s, rest = zero / costs.scan_rate, touched + _wire(zero)
         if self._phase is _Phase.PULL:
-            return Step(number, rest, scan_s, costs.stream_rate, last=True, remote=True)
+            return Step(number, rest, scan_s, self._most(touched, 1), last=True, remote=True)
         if self._phase is _Phase.STOP:
-            return Step(number, rest, costs.switch_s + scan_s, whole, still=True, last=True, throttle=self.throttle)
+            most = self._most(touched, self._streams)
+            return Step(number, rest, costs.switch_s + scan_s, most, still=True, last=True, throttle=self.throttle)
         raise ValueError("it is over")
+
+    def _most(self, touched: int, streams: int) -> float:
+        """Return how many bytes a second of the next ``touched`` ones the two ends manage."""
+        unseen = min(touched, self._unseen)
+        seconds = unseen / self._costs.fill_rate + (touched - unseen) / self._costs.stream_rate
+        return (touched / seconds if seconds else self._costs.stream_rate) * min(streams, self._costs.cpus)
 
     def _portion(self) -> tuple[int, int]:
         """Return how many bytes of touched memory and how many of zero pages go until QEMU looks again."""
         touched = self._hot + self._cold
-        rate, open_s = self.bandwidth, WINDOW_S - self._window[1]
+        # A pass begins with what the one before has left over, and those are the first one's zero pages.
+        if self._zero and (self.iterations > 1 or not touched):
+            return 0, min(self._zero, self._until_it_looks(self._costs.scan_rate))
+        rate = self.bandwidth
         if not rate and self._window[1] > 0:
             rate = self._window[0] / self._window[1]
-        if touched and not rate:
-            return min(touched, PROBE if self._limit is None else _ceil(self._limit * WINDOW_S)), 0
-        if not touched:
-            rate = self._costs.scan_rate
-        if self._threshold:
-            portion = max(PAGE, _ceil(rate * (MAX_WAIT_S if self._limit is None else WINDOW_S)))
-            portion *= int((self.left - self._threshold) / portion) + 1
-        else:
-            portion = max(PAGE, _ceil(rate * open_s))
-        return (min(touched, portion), 0) if touched else (0, min(self._zero, portion))
+        if not rate:
+            return min(touched, PROBE if self.limit is None else _ceil(self.limit * WINDOW_S)), 0
+        return min(touched, self._until_it_looks(rate)), 0
+
+    def _until_it_looks(self, rate: float) -> int:
+        """Return how many bytes go at some rate until QEMU looks again and there's something to see."""
+        if not self._threshold:
+            return max(PAGE, _ceil(rate * (WINDOW_S - self._window[1])))
+        portion = max(PAGE, _ceil(rate * (MAX_WAIT_S if self.limit is None else WINDOW_S)))
+        return portion * (int((self.left - self._threshold) / portion) + 1)
 
     def _take(self, moved: int) -> None:
-        """Note that so many bytes are on the other side."""
-        touched = self._hot + self._cold
+        """Note that so many bytes of the step are on the other side."""
+        touched, zero = self._planned
         now = min(touched, moved)
         if now:
-            hot = now * self._hot // touched
+            hot = now * self._hot // (self._hot + self._cold)
             self._hot -= hot
             self._cold -= now - hot
-        self._zero = max(0, self._zero - (moved - now) // ZERO_PAGE * PAGE)
+            self._unseen = max(0, self._unseen - now)
+        self._zero -= min(zero, (moved - now) // ZERO_PAGE * PAGE)
 
     def _measure(self, moved: int, seconds: float) -> None:
         period_s, sent, dirtied = self._period
@@ -266,9 +281,7 @@ class PreCopy:
 
     def _sync(self) -> None:
         """Fetch the dirty log."""
-        dirtied, self._ran_s = self._dirty.dirtied(self._ran_s), 0.0
-        # Some of it is still to be sent anyway. Where in its area the guest writes has nothing to do with what is left.
-        fresh = dirtied - (dirtied * self._hot // self._dirty.working_set if dirtied else 0)
+        fresh, self._written = self.dirty.fresh(self._written, self._hot), 0.0
         self._hot += fresh
         self.iterations += 1
         seconds, sent, before = self._period

@@ -1,0 +1,124 @@
+"""Engines that die or hang while a machine moves: it runs once, and keeps its memory."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from vhal_containers.api.checkpoints import Checkpoints
+
+from tests.testbed import wait_until
+from vhal.driver import Context, MigrationPolicy
+from vhal.errors import HostUnreachable, MigrationFailed, MigrationInDoubt, OperationTimeout
+from vhal.spec import MachineState
+
+from .moving import World, assert_at_home, at_freeze, counters, new_address, put_right, soon, state, when_sent, world_on
+
+if TYPE_CHECKING:
+    # The fixture's class is in the conftest.py above, which pytest loads but nobody can import.
+    Engines = Any
+
+
+DEADLINE_S = 10.0
+"""Long enough for what comes before the freeze, on a machine that has much else to do."""
+
+
+@pytest.fixture
+def world(engines: Engines) -> Iterator[World]:
+    with world_on(engines) as world:
+        yield world
+
+
+class TestEngineKilled:
+    @pytest.mark.parametrize("after_s", [0.0, 0.08, 0.16, 0.24, 0.32])
+    @pytest.mark.parametrize("victim", ["source", "destination"])
+    def test_it_runs_once_and_keeps_its_memory(self, world: World, victim: str, after_s: float) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip, mib=8)
+        side = world.a if victim == "source" else world.b
+        hook = at_freeze if victim == "source" else when_sent
+        threads: list[threading.Thread] = []
+
+        def again() -> None:
+            side.node.signal_service(signal.SIGKILL)
+            side.node.start_service()
+
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with (
+                hook(lambda: threads.append(soon(after_s, again))),
+                contextlib.suppress(MigrationFailed, MigrationInDoubt),
+            ):
+                machine.migrate(world.b.host)
+            for thread in threads:
+                thread.join(60)
+            wait_until(lambda: counters(world.a) + counters(world.b) <= 1, deadline=30, what="at most one")
+            where = put_right(world, machine)
+            assert counters(world.a) + counters(world.b) == 1
+            assert counters(where) == 1
+            assert asker.ask()[1] == nonce
+            assert (world.a.rules(), world.b.rules()) == ("", "")
+            (world.b if where is world.a else world.a).assert_nothing_is_left()
+            other = world.b if where is world.a else world.a
+            where.host.machine("mover").migrate(other.host)
+            assert asker.ask()[1] == nonce
+
+    def test_the_source_dies_while_it_sends(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it sent ends as if that were all; that it isn't is noticed."""
+        ip = new_address()
+        machine = world.running(ip=ip, mib=32)
+        restore = Checkpoints.restore
+
+        def restored(self: Checkpoints, archive: Iterable[bytes], **options: Any) -> str:
+            def pieces() -> Iterator[bytes]:
+                for number, piece in enumerate(archive):
+                    if number == 1:
+                        world.a.node.signal_service(signal.SIGKILL)
+                        world.a.node.start_service()
+                    yield piece
+
+            return restore(self, pieces(), **options)
+
+        monkeypatch.setattr(Checkpoints, "restore", restored)
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with pytest.raises(MigrationFailed, match="before its end"):
+                machine.migrate(world.b.host)
+            assert_at_home(world, machine, asker, nonce)
+
+    @pytest.mark.parametrize("victim", ["source", "destination"])
+    def test_one_that_hangs_ends_at_the_deadline(self, world: World, victim: str) -> None:
+        ip = new_address()
+        machine = world.running(ip=ip)
+        side = world.a if victim == "source" else world.b
+        hung: list[bool] = []
+
+        def hang() -> None:
+            side.node.signal_service(signal.SIGSTOP)
+            hung.append(True)
+
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            offer, ticket = world.begun(machine)
+            with at_freeze(hang), pytest.raises((OperationTimeout, HostUnreachable)):
+                world.a.migration.transfer(offer, ticket, MigrationPolicy(), Context(DEADLINE_S))
+            assert hung, "the deadline passed before the freeze"
+            assert world.b.rules() == ""
+            side.node.signal_service(signal.SIGCONT)
+            # What the engine was asked before it hung it does when it goes on, whether anybody still wants it or not.
+            wait_until(lambda: state(world.a, machine) is MachineState.SAVED, deadline=60, what="the frozen machine")
+            if victim == "destination":
+                # It had all of it, and carries on: who looked meanwhile was told nothing, and touched nothing.
+                wait_until(lambda: state(world.b, machine) is MachineState.RUNNING, deadline=60, what="its arrival")
+                assert state(world.a, machine) is MachineState.SAVED
+                world.b.migration.commit(ticket, Context(60))
+                world.a.migration.release(offer, Context(60))
+                assert asker.ask()[1] == nonce
+                return
+            world.b.migration.cancel(ticket, Context(60))
+            world.a.migration.resume(offer, Context(60))
+            assert_at_home(world, machine, asker, nonce)
