@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 OVER_S = 1.0
 """How far apart the two looks at what machines use are."""
 
-_TAKEN = ("disks", "nics", "labels")
+_TAKEN = ("nics", "labels")
 """Fields of a spec that are taken as they are."""
+
+_OF_DISKS = frozenset({"name", "size", "path", "pool", "format", "bus", "cache", "read_only", "shared"})
+"""Fields of a disk that are taken: an image may be a URL with a password in it."""
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,127}")
 
 _MOST = 100.0
 """The largest overcommit that a world can have."""
@@ -118,8 +123,14 @@ def _machine(
     if info.spec is not None:
         kept = info.spec.model_dump(mode="json", exclude_defaults=True)
         spec.update({field: kept[field] for field in _TAKEN if kept.get(field)})
+        disks = [{field: disk[field] for field in disk if field in _OF_DISKS} for disk in kept.get("disks", ())]
+        spec["disks"] = [disk for disk in disks if "size" in disk or "path" in disk]
     else:
-        spec["labels"] = {key: value for key, value in info.labels.items() if re.fullmatch(r"[\w./-]{1,128}", key)}
+        spec["labels"] = {
+            key: value
+            for key, value in info.labels.items()
+            if _LABEL.fullmatch(key) and value.isprintable() and len(value) <= 1024
+        }
     options = _usage(info, before.get(info.id), after.get(info.id))
     if options:
         spec["options"] = {"mock": options}

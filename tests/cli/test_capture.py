@@ -114,6 +114,10 @@ def test_no_secrets(cli: Cli, tmp_path: Path) -> None:
             vhal.MachineSpec(
                 name="app",
                 kind="container",
+                disks=[
+                    vhal.Disk(image="https://me:s3cret@example.org/i.qcow2", size="1GiB"),
+                    vhal.Disk(image="s3cret"),
+                ],
                 boot=vhal.BootImage(image="registry.example/s3cret:1"),
                 process=Process(command=("--password", "s3cret"), env={"TOKEN": "s3cret"}),
                 init=Init(user_data="#cloud-config\npassword: s3cret"),
@@ -122,7 +126,9 @@ def test_no_secrets(cli: Cli, tmp_path: Path) -> None:
         )
     cli("capture", "mock:///a", "-o", str(file))
     assert "s3cret" not in file.read_text()
-    assert World.load(file).machine("app").spec.kind == "container"
+    app = World.load(file).machine("app").spec
+    assert app.kind == "container"
+    assert [disk.size for disk in app.disks] == [1 << 30]
 
 
 def test_all_named_hosts(cli: Cli, name_hosts: Callable[..., Path], tmp_path: Path) -> None:

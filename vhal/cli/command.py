@@ -52,7 +52,7 @@ def shared() -> list[click.Parameter]:
         ),
         option("--json", "json", is_flag=True, help="Print one JSON document."),
         option("-q", "--quiet", "quiet", is_flag=True, help="Print data and errors only."),
-        option("--no-plugin", "no_plugin", metavar="NAME", multiple=True, help="Leave out a backend; repeatable."),
+        option("--no-plugin", "no_plugin", metavar="NAME", multiple=True, help="Leave out a plugin; repeatable."),
     ]
 
 
