@@ -125,14 +125,14 @@ class TestDecision:
         assert plan.faults == [always]
         plan.clear()
         assert plan.faults == []
-        assert not plan
+        assert plan.idle
 
     def test_watches(self) -> None:
         plan = FaultPlan()
-        assert not plan
+        assert plan.idle
         plan.strike("create.begin", "a", "web")
         plan.watch()
-        assert plan
+        assert not plan.idle
         for machine in ("web", "db", "web"):
             plan.strike("create.begin", "a", machine)
         assert plan.visits == [

@@ -74,12 +74,10 @@ class FaultPlan:
         self._added = 0
         self._counts: dict[tuple[str, str, str], int] = {}
         self._lock = threading.Lock()
+        self.idle = True
+        """Whether visits don't matter to it. Who has points asks this first, since most plans have no faults."""
         for fault in faults:
             self.add(fault)
-
-    def __bool__(self) -> bool:
-        """Whether visits matter to it. Who has points asks this first, since most worlds have no faults."""
-        return bool(self._armed) or self.visits is not None
 
     @property
     def faults(self) -> list[Fault]:
@@ -91,17 +89,20 @@ class FaultPlan:
         with self._lock:
             self._armed.append(_Armed(fault, f"{self.seed}:{self._added}"))
             self._added += 1
+            self.idle = False
 
     def clear(self) -> None:
         """Let nothing strike any more."""
         with self._lock:
             self._armed.clear()
+            self.idle = self.visits is None
 
     def watch(self) -> None:
         """Keep every visit from now on in :attr:`visits`."""
         with self._lock:
             self.visits = []
             self._counts.clear()
+            self.idle = False
 
     def strike(self, point: str, host: str = "", machine: str = "") -> Fault | None:
         """Return what strikes at this visit: the first of the faults that does; or None."""

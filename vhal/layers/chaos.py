@@ -68,7 +68,7 @@ class Chaos(Around):
         self._names = Names()
 
     def around(self, call: Call, method: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        if not self.plan:
+        if self.plan.idle:
             return method(*args, **kwargs)
         given = call.named(args, kwargs)
         machine, ctx = self._names.of(given), given.get("ctx")

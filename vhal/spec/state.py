@@ -24,9 +24,20 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+_ACTIVE = frozenset({"starting", "running", "paused", "stopping", "migrating"})
+
 
 class MachineState(StrEnum):
     """What a machine does at one moment, as its engine tells it."""
+
+    active: bool
+    """Whether the machine holds processors or memory of its host."""
+
+    def __init__(self, value: str) -> None:
+        self.active = value in _ACTIVE
+
+    # They equal their strings, so they have their hash; the one of Enum is another, and is slow.
+    __hash__ = str.__hash__
 
     STOPPED = "stopped"
     """It exists, and nothing of it runs."""
@@ -47,21 +58,6 @@ class MachineState(StrEnum):
     UNKNOWN = "unknown"
     """The engine couldn't say."""
 
-    @property
-    def active(self) -> bool:
-        """Whether the machine holds processors or memory of its host."""
-        return self in _ACTIVE
-
-
-_ACTIVE = frozenset(
-    {
-        MachineState.STARTING,
-        MachineState.RUNNING,
-        MachineState.PAUSED,
-        MachineState.STOPPING,
-        MachineState.MIGRATING,
-    }
-)
 
 _S = MachineState
 

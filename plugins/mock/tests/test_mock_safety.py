@@ -1,4 +1,4 @@
-"""Every fault of every kind at every point that a migration visits: never two copies that run, never one lost in silence.
+"""Every fault at every point that a migration visits: never two copies that run, never one lost in silence.
 
 For each way of moving the points are found by a move without faults; then each kind of fault is let strike at each of
 them, in a fresh world with the same seed. Afterwards both hosts recover, time passes, and what is there is looked at.
@@ -6,6 +6,7 @@ them, in a fresh world with the same seed. Afterwards both hosts recover, time p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -44,7 +45,7 @@ class Way:
     name: str
     state: S = S.RUNNING
     policy: MigrationPolicy = field(default_factory=MigrationPolicy)
-    spec: dict[str, object] = field(default_factory=dict)
+    spec: Mapping[str, object] = field(default_factory=dict)
 
 
 TYPED = (
@@ -158,7 +159,9 @@ def check_claims(host: SimHost) -> None:
     assert sum(host.nodes) == host.memory_limit - host.used_memory
     assert min(host.nodes) >= 0
     assert host.used_disk == sum(host.volumes.values()) <= host.disk_limit
-    assert {id for gpu in host.gpus for id in gpu.parts} == {machine.id for machine in active if machine.spec.gpus}
+    assert {holder for gpu in host.gpus for holder in gpu.parts} == {
+        machine.id for machine in active if machine.spec.gpus
+    }
     assert set(host.running) == {machine.id for machine in host.machines.values() if machine.state is S.RUNNING}
 
 

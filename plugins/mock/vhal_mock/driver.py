@@ -87,13 +87,13 @@ class MockDriver(Driver):
         trouble = self.host.trouble
         if trouble.troubled:
             trouble.check(ctx)
-        if self.world.faults:
+        if not self.world.faults.idle:
             self.world.unanswered.discard(threading.get_ident())
             self.host.visit(f"{call}.begin", self._name(machine), ctx)
 
     def end(self, call: str, machine: str = "", ctx: Context | None = None) -> None:
         """End a call that is done: a fault may strike, or the caller not hear of it."""
-        if self.world.faults:
+        if not self.world.faults.idle:
             self.host.visit(f"{call}.end", self._name(machine), ctx)
             if threading.get_ident() in self.world.unanswered:
                 self.world.unanswered.discard(threading.get_ident())

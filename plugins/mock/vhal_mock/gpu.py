@@ -39,14 +39,22 @@ def places(model: str) -> dict[str, tuple[int, tuple[int, ...]]]:
     return NARROW if model.upper().startswith("A30") else WIDE
 
 
+def memory_of(profile: str, model: GpuModel) -> int:
+    """Return the bytes of memory of a profile: by memory slices, but an A30's by its four compute slices."""
+    known = places(model.model)
+    if known is NARROW:
+        return model.memory * int(profile[0]) // 4
+    return model.memory * known[profile][0] // SLICES
+
+
 def profile_of(name: str, model: GpuModel) -> str | None:
     """Return the key in :func:`places` of a profile as NVIDIA names it (``1g.10gb``), or None if there is no such."""
     size, _, memory = name.partition(".")
     known = places(model.model)
     if not memory:
         return size if size in known else None
-    for key, (slices, _) in known.items():
-        gigabytes = round(model.memory * slices / SLICES / GIB)
+    for key in known:
+        gigabytes = round(memory_of(key, model) / GIB)
         if key.rstrip("+") == size and memory == f"{gigabytes}gb":
             return key
     return None
@@ -54,10 +62,7 @@ def profile_of(name: str, model: GpuModel) -> str | None:
 
 def names(model: GpuModel) -> list[str]:
     """Return the profiles of a GPU as NVIDIA names them."""
-    return [
-        f"{key.rstrip('+')}.{round(model.memory * slices / SLICES / GIB)}gb"
-        for key, (slices, _) in places(model.model).items()
-    ]
+    return [f"{key.rstrip('+')}.{round(memory_of(key, model) / GIB)}gb" for key in places(model.model)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ class SimGpu:
         if not free:
             return None
         best = max(free, key=lambda start: (_room(taken | set(range(start, start + slices)), model.model), start))
-        return Part(number, model.memory * slices // SLICES, best, slices, slices / SLICES)
+        return Part(number, memory_of(key, model), best, slices, slices / SLICES)
 
 
 def matches(wanted: Gpu, model: GpuModel) -> bool:

@@ -68,7 +68,7 @@ class SimHost:
     def visit(self, point: str, machine: str = "", ctx: Context | None = None) -> None:
         """Be at a point of an operation: what the world's faults have for it strikes here."""
         faults = self.world.faults
-        if faults:
+        if not faults.idle:
             fault = faults.strike(point, self.name, machine)
             if fault is not None:
                 from vhal_mock.failure import strike

@@ -42,22 +42,22 @@ class Log:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._entries: list[Entry] = []
+        self._entries: list[tuple[float, str, str, str, str]] = []
 
     def add(self, kind: str, host: str = "", machine: str = "", detail: str = "") -> None:
-        """Write down what happens now."""
-        self._entries.append(Entry(self._clock.now_s, kind, host, machine, detail))
+        """Write down what happens now. Made into an :class:`Entry` when somebody reads it: most are never read."""
+        self._entries.append((self._clock.now_s, kind, host, machine, detail))
 
     def text(self) -> str:
         """Return all of it, a line of JSON each."""
-        return "".join(f"{json.dumps(entry.as_dict(), separators=(',', ':'))}\n" for entry in list(self._entries))
+        return "".join(f"{json.dumps(entry.as_dict(), separators=(',', ':'))}\n" for entry in self)
 
     def since(self, count: int) -> list[Entry]:
         """Return the entries from the ``count``-th on, counted from 0."""
-        return self._entries[count:]
+        return [Entry(*entry) for entry in self._entries[count:]]
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(list(self._entries))
+        return iter(self.since(0))

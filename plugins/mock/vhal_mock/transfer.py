@@ -173,13 +173,14 @@ class Journey:
             self._halt()
         if step.remote and self._resumed_s is None:
             self._let_go()
-        if step.number > self._pass:
-            self._pass = step.number
+        while step.number > self._pass:
+            # One by one, also where two begin at once: a fault may wait for each.
+            self._pass += 1
             if not step.remote:
                 self._world.log.add(
-                    "round", self._source.name, self._machine.name, f"{step.number}: {Bytes(memory.left)} left"
+                    "round", self._source.name, self._machine.name, f"{self._pass}: {Bytes(memory.left)} left"
                 )
-                self._visit(f"migration.transfer.round={step.number}")
+                self._visit(f"migration.transfer.round={self._pass}")
         try:
             # Nobody can call it off any more once it runs on the other side.
             seconds = self._send(step, None if step.remote else self._ctx)
@@ -273,7 +274,9 @@ class Journey:
         return usage.share(self._source) * usage.dirtied(self._machine, now_s - seconds, now_s) / rate
 
     def _visit(self, point: str) -> None:
-        self._source.visit(point, self._machine.name, self._ctx)
+        # Both hosts are in it, so a fault may strike either; one that names none strikes the source.
+        for host in (self._source, self._target):
+            host.visit(point, self._machine.name, self._ctx)
 
     def _report(self, phase: str, copy: Copy, seconds: float, step: Step) -> None:
         rate = int(step.bytes / seconds) if seconds > 0 and step.bytes else None

@@ -132,9 +132,9 @@ class Sending:
         job = self._job
         if job is not None and job.final:
             self._check_post_copy()
-        if not self._policy.post_copy or self._iterations == 0 or job is None or job.final:
+        if not self._policy.post_copy or self._iterations < 2 or job is None or job.final:
             return
-        # Too early it is refused; before the first pass over the memory is complete it would be slow.
+        # Before the first pass over the memory is complete, which the second one's beginning tells, it would be slow.
         with contextlib.suppress(libvirt.libvirtError):
             self._dom.migrateStartPostCopy(0)
             job.final = True
