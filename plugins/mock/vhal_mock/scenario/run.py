@@ -82,10 +82,12 @@ class _Run:
     def _sample(self, number: int) -> None:
         with self._clock.lock:
             self._samples.take()
-            self._clock.at((number + 1) * self._scenario.interval_s, partial(self._sample, number + 1))
+            next_s = (number + 1) * self._scenario.interval_s
+            if next_s < self._scenario.until_s:
+                self._clock.at(next_s, partial(self._sample, number + 1))
 
     def _result(self, before: int) -> Result:
-        if self._samples.times_s[-1] < self._scenario.until_s:
+        with self._clock.lock:
             self._samples.take()
         return Result(
             seed=self._world.seed,
@@ -110,7 +112,6 @@ class _Run:
     def _finish(self) -> None:
         """Let what is under way come to its end, so that no thread is left; nobody records it."""
         self._clock.speed = None
-        self._samples = Samples(self._world)
         self._clock.join(*(action.task for action in self._actions if action.task is not None))
         for host in self._hosts.values():
             host.close()
