@@ -1,23 +1,14 @@
 """Finds backends by name, and loads one when it is asked for.
 
-Looking is cheap and runs no plugin's code: names come from the metadata of installed distributions. Loading runs the
-plugin's module with this process's privileges, so it is done for the one that is named, a failure is put to its name
-and the others stay usable, and what lies in the current directory or can be written by everybody is not loaded.
-
-Entry points are read where installers write them, ``*.dist-info/entry_points.txt`` on ``sys.path`` (the entry points
-specification of packaging.python.org). ``importlib.metadata`` would do, but takes longer to import than all that a
-connection needs: docs/decisions/0005.
+Names come from the metadata of installed distributions (:mod:`vhal.installed`), without running any plugin's code. Only
+the backend that is named is loaded; a failure is put to its name, and the others stay usable.
 """
 
 from __future__ import annotations
 
 import os
-import stat
-import sys
 import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Iterable
 from typing import Any
 
 import pluggy
@@ -25,6 +16,7 @@ import pluggy
 from vhal.driver.backend import Backend, Hooks
 from vhal.driver.version import SPI, fits
 from vhal.errors import InvalidSpec, PluginError, VhalError
+from vhal.installed import Plugin, allowed, imported, installed
 
 GROUP = "vhal.backends"
 """The entry-point group: the entry's name is the backend's."""
@@ -44,22 +36,6 @@ _THEIRS = dict.fromkeys(
 """Schemes that people know from engines."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """An installed backend as its metadata shows it, before any of its code ran."""
-
-    name: str
-    distribution: str
-    version: str
-    module: str
-    """``module`` or ``module:attribute``."""
-    location: str
-    """The folder on ``sys.path``."""
-
-    def __str__(self) -> str:
-        return f"{self.distribution} {self.version} ({self.module})"
-
-
 class Registry:
     """The backends of this process.
 
@@ -71,9 +47,7 @@ class Registry:
     """
 
     def __init__(self, allow: Iterable[str] | None = None, block: Iterable[str] = ()) -> None:
-        if allow is None and "VHAL_PLUGINS" in os.environ:
-            allow = (name.strip() for name in os.environ["VHAL_PLUGINS"].split(","))
-        self._allow = None if allow is None else frozenset(allow) - {""}
+        self._allow = allowed() if allow is None else frozenset(allow)
         self._block = set(block)
         self._manager = pluggy.PluginManager("vhal")
         self._manager.add_hookspecs(Hooks)
@@ -165,13 +139,7 @@ class Registry:
     def _scan(self) -> dict[str, list[Plugin]]:
         with self._lock:
             if self._found is None:
-                self._found = {}
-                seen = set()
-                for plugin in _installed():
-                    # The first of two copies on sys.path is the one that is imported.
-                    if (plugin.name, plugin.distribution) not in seen:
-                        seen.add((plugin.name, plugin.distribution))
-                        self._found.setdefault(plugin.name, []).append(plugin)
+                self._found = installed(GROUP)
             return self._found
 
     def _load(self, name: str) -> Backend:
@@ -188,9 +156,8 @@ class Registry:
             claims = " and ".join(sorted(f"{claim.distribution} {claim.version}" for claim in entries))
             raise PluginError(f"backend {name!r} is claimed by {claims}", hint="uninstall one", backend=name)
         origin = entries[0]
-        _refuse_writable(origin)
         try:
-            plugin = _imported(origin.module)
+            plugin = imported(origin)
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)  # it was blocked and is allowed again
             self._manager.register(plugin, name)
@@ -208,6 +175,7 @@ class Registry:
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)
             if isinstance(error, VhalError):
+                error.backend = error.backend or name
                 raise
             raise PluginError(
                 f"backend {name!r} of {origin} can't be loaded: {type(error).__name__}: {error}",
@@ -248,68 +216,6 @@ def _checked(name: str, backend: object, origin: str) -> Backend:
             backend=name,
         )
     return backend
-
-
-def _installed() -> Iterator[Plugin]:
-    for place in sys.path:
-        if _is_current_directory(place):
-            continue
-        try:
-            folders = [entry for entry in os.scandir(place) if entry.name.endswith(".dist-info")]
-        except OSError:
-            continue  # sys.path may name zip files and folders that aren't there
-        for folder in sorted(folders, key=lambda entry: entry.name):
-            distribution, _, version = folder.name.removesuffix(".dist-info").partition("-")
-            for name, module in _entry_points(os.path.join(folder.path, "entry_points.txt")):  # noqa: PTH118
-                yield Plugin(name, distribution.replace("_", "-"), version, module, place)
-
-
-def _entry_points(path: str) -> Iterator[tuple[str, str]]:
-    try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs more than the whole scan
-            text = file.read()
-    except FileNotFoundError:
-        return
-    except (OSError, UnicodeDecodeError) as error:
-        from logging import getLogger
-
-        getLogger("vhal.registry").warning("the entry points in %s can't be read: %s", path, error)
-        return
-    section = ""
-    for line in text.splitlines() if f"[{GROUP}]" in text else ():
-        line = line.strip()
-        if line.startswith("["):
-            section = line.strip("[] ")
-        elif section == GROUP and "=" in line and not line.startswith(("#", ";")):
-            name, _, module = line.partition("=")
-            yield name.strip(), module.partition("[")[0].strip()
-
-
-def _imported(value: str) -> object:
-    module, _, attribute = value.partition(":")
-    found: object = import_module(module)
-    for name in attribute.split(".") if attribute else ():
-        found = getattr(found, name)
-    return found
-
-
-def _is_current_directory(place: str) -> bool:
-    """Whether it is only on the path because of where the process was started: that must not make it code to run."""
-    if not os.path.isabs(place):  # noqa: PTH117
-        return True
-    return place == sys.path[0] and place == os.getcwd() and not sys.flags.safe_path  # noqa: PTH109
-
-
-def _refuse_writable(plugin: Plugin) -> None:
-    if os.geteuid() != 0:
-        return
-    mode = os.stat(plugin.location).st_mode  # noqa: PTH116
-    if mode & stat.S_IWOTH:  # with a sticky bit, too: everybody can still add files
-        raise PluginError(
-            f"backend {plugin.name!r} lies in {plugin.location}, which everybody can write to",
-            hint="root doesn't run code from there; correct the folder's mode",
-            backend=plugin.name,
-        )
 
 
 registry = Registry()

@@ -242,7 +242,7 @@ def test_schema(cli: Cli) -> None:
 
 def test_completion_of_commands(cli: Cli) -> None:
     assert cli.complete("vhal", "s") == [
-        "show", "start", "stop", "save", "snapshot", "stats", "schema",
+        "show", "start", "stop", "save", "snapshot", "stats", "schema", "sim",
     ]  # fmt: skip
     assert cli.complete("vhal", "machine", "mi") == ["migrate"]
     assert "--json" in cli.complete("vhal", "list", "--")

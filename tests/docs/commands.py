@@ -20,7 +20,7 @@ import click
 from click.testing import CliRunner
 
 ROOT = Path(__file__).parents[2]
-HARMLESS = {"backends", "schema", "completion", "--help", "--version"}
+HARMLESS = {"backends", "schema", "completion", "sim", "--help", "--version"}
 VERBS = {"up", "down", "status", "exec"}
 
 

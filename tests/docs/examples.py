@@ -3,14 +3,14 @@
 ========  ==============================================================================================
 python    is run; the blocks of one page share their names, and the temporary folder that they run in
 output    is what the block before it printed; ``…`` stands for anything
-toml      is read: as a spec, as hosts.toml, as a simulated world or, with a ``project`` table, as TOML only
+toml      is read: as a spec, as hosts.toml, as a scenario or, with a ``project`` table, as TOML only
 json      is read as a spec; so is yaml
 console   each line that begins with ``$`` is looked at; see ``tests.docs.commands``
 text      is shown and not judged
 ========  ==============================================================================================
 
 A ``python`` or ``toml`` block whose first line is ``# NAME.py`` or ``# NAME.toml`` is that file, and is written to the
-page's folder; a command ``pytest`` of the page runs there. Below it only what matters needs to be shown, with ``…``.
+page's folder, in which the page's commands run. Below ``pytest`` only what matters needs to be shown, with ``…``.
 
 A ``python`` block that begins with ``# real:`` is for the test bed: ``test_real_examples.py`` runs it there.
 """
@@ -113,15 +113,15 @@ def _output(example: Example) -> str | None:
 
 def _toml(example: Example) -> None:
     _, body = example.parsed
-    if _is_file(example):
-        return
     data = tomllib.loads(body)
+    if _is_file(example) and "hosts" not in data:
+        return
     if "project" in data:
         return
     if isinstance(data.get("hosts"), list):
-        from vhal_mock import World
+        from vhal_mock.scenario import Scenario
 
-        World.from_spec(data)
+        Scenario(**data).world()
         return
     if "hosts" in data:
         _hosts(body, Path(example.namespace["_folder"].name) / "hosts.toml")
@@ -164,7 +164,9 @@ def _yaml(example: Example) -> None:
 
 def _console(example: Example) -> str | None:
     _, body = example.parsed
-    return "\n".join(judge(body, Path(example.namespace["_folder"].name))) or None
+    folder = example.namespace["_folder"].name
+    with _inside(folder):
+        return "\n".join(judge(body, Path(folder))) or None
 
 
 EVALUATORS: dict[str, Callable[[Example], str | None]] = {

@@ -5,15 +5,24 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from textwrap import dedent
+from typing import cast, get_args
 
 import click
 from click.testing import CliRunner
+from pydantic import BaseModel
+from vhal_mock.model import HostModel
 from vhal_mock.points import POINTS
+from vhal_mock.progression import Progression
+from vhal_mock.scenario import Scenario
+from vhal_mock.scenario.event import AnyEvent
+from vhal_mock.spec import GpuSpec, HostSpec, LinkSpec, PlacedMachine
 
 from vhal import errors
 from vhal.cli.app import EXIT_CODES, app
@@ -22,6 +31,7 @@ from vhal.driver.fault import FaultKind
 from vhal.layers import chaos
 from vhal.migration.decision import Sight, decide
 from vhal.registry import registry
+from vhal.spec.frozen import FrozenDict
 from vhal.spec.state import TRANSITIONS, MachineState
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -126,6 +136,69 @@ def fault_kinds() -> str:
     return table(["kind", "what happens"], [(f"`{kind}`", " ".join(text.split())) for kind, text in said])
 
 
+def scenario_fields() -> str:
+    """Return the fields of a scenario, table by table."""
+    tables = (
+        ("the file", Scenario),
+        ("`[[hosts]]`", HostSpec),
+        ("`gpus = [{…}]` of a host", GpuSpec),
+        ("`[[links]]`", LinkSpec),
+        ("`[[machines]]`", PlacedMachine),
+        ("`progression.boot`, `progression.stop`", Progression),
+    )
+    return "\n\n".join(f"### {title[0].upper()}{title[1:]}\n\n{_fields(model)}" for title, model in tables)
+
+
+def scenario_actions() -> str:
+    """Return what can happen in a scenario, and what each takes."""
+    rows = []
+    for model in get_args(get_args(AnyEvent)[0]):
+        fields = [name for name in model.model_fields if name not in ("time_s", "action")]
+        needed = {name for name, field in model.model_fields.items() if field.is_required()}
+        actions = ", ".join(f"`{action}`" for action in get_args(model.model_fields["action"].annotation))
+        takes = ", ".join(f"**`{name}`**" if name in needed else f"`{name}`" for name in fields)
+        rows.append((actions, inspect.getdoc(model) or "", takes))
+    return table(["action", "what it does", "takes"], rows)
+
+
+def scenario_action_fields() -> str:
+    """Return what the fields of actions mean that have something to be said about."""
+    said: dict[str, str] = {}
+    for model in get_args(get_args(AnyEvent)[0]):
+        for name, text in _said(model).items():
+            said.setdefault(name, text)
+    return table(["field", "meaning"], [(f"`{name}`", text) for name, text in said.items()])
+
+
+def _fields(model: type[BaseModel]) -> str:
+    said = {**_said(HostModel), **_said(model)} if model is HostSpec else _said(model)
+    rows = []
+    for name, field in model.model_fields.items():
+        default = "needed" if field.is_required() else _default(field.default)
+        rows.append((f"`{name}`", default, said.get(name, "")))
+    return table(["field", "default", "meaning"], rows)
+
+
+def _default(value: object) -> str:
+    if value is None or (isinstance(value, (tuple, frozenset, FrozenDict)) and not value):
+        return "none"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _said(model: type) -> dict[str, str]:
+    """Return the docstrings of a class's fields, its bases' too."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if not base.__module__.startswith("vhal_mock"):
+            continue
+        body = cast(ast.ClassDef, ast.parse(dedent(inspect.getsource(base))).body[0]).body
+        for field, text in itertools.pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                words = " ".join(str(text.value.value).split())
+                found[cast(ast.Name, field.target).id] = re.sub(r":\w+:`(.*?)`", r"`\1`", words).replace("``", "`")
+    return found
+
+
 def chaos_points() -> str:
     """Return the points at which a fault can strike around any driver."""
     return table(["point", "when"], [(f"`{point}`", when) for point, when in chaos.POINTS.items()])
@@ -172,6 +245,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "decisions": decisions,
     "fault-points": fault_points,
     "fault-kinds": fault_kinds,
+    "scenario-fields": scenario_fields,
+    "scenario-actions": scenario_actions,
+    "scenario-action-fields": scenario_action_fields,
     "points": chaos_points,
     "exit-codes": exit_codes,
     "cli": cli,

@@ -7,12 +7,13 @@ and completion import none of them. How a command is made is in :mod:`vhal.cli.c
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 import vhal
+from vhal.cli import plugin
 from vhal.cli.command import Entry, LazyGroup
 from vhal.cli.output import report
 from vhal.errors import VhalError
@@ -78,6 +79,7 @@ SECTIONS = {
         "host": Entry("vhal.cli.app:host", "Look at one host."),
         "stats": Entry("vhal.cli.stats:stats", "Show what active machines use."),
         "events": Entry("vhal.cli.events:events", "Tell what happens to machines, until interrupted."),
+        "capture": Entry("vhal.cli.capture:capture", "Write hosts and machines down, as a world to simulate."),
     },
     "This installation": {
         "backends": Entry("vhal.cli.backends:backends", "List the installed backends."),
@@ -88,8 +90,25 @@ SECTIONS = {
 }
 
 
+PLUGINS = "Commands of plugins"
+
+
 class App(LazyGroup):
-    """The root command. Turns every error into lines or JSON on stderr and a documented exit code."""
+    """The root command. Turns every error into lines or JSON on stderr and a documented exit code.
+
+    After its own commands come those of plugins; one of a plugin's that has the name of one of these isn't seen.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for entries in self.headed(ctx).values() for name in entries]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        return own if own is not None else plugin.load(ctx, cmd_name)
+
+    def headed(self, ctx: click.Context) -> Mapping[str, Mapping[str, Entry]]:
+        brought = {name: entry for name, entry in plugin.entries(ctx).items() if name not in self.entries}
+        return {**self.sections, PLUGINS: brought} if brought else self.sections
 
     def main(
         self,

@@ -12,7 +12,8 @@ from vhal.cli.output import document, table
 from vhal.errors import VhalError
 
 if TYPE_CHECKING:
-    from vhal.registry import Plugin, Registry
+    from vhal.installed import Plugin
+    from vhal.registry import Registry
 
 
 @verb("backends")

@@ -35,7 +35,7 @@ def _remember(context: click.Context, param: click.Parameter, value: Any) -> Non
         setattr(session, str(param.name), value)
 
 
-def _shared() -> list[click.Parameter]:
+def shared() -> list[click.Parameter]:
     """Return the options that may stand before and after the command: ``vhal --json list``, ``vhal list --json``."""
 
     def option(*names: str, **settings: Any) -> click.Parameter:
@@ -52,7 +52,7 @@ def _shared() -> list[click.Parameter]:
         ),
         option("--json", "json", is_flag=True, help="Print one JSON document."),
         option("-q", "--quiet", "quiet", is_flag=True, help="Print data and errors only."),
-        option("--no-plugin", "no_plugin", metavar="NAME", multiple=True, help="Leave out a backend; repeatable."),
+        option("--no-plugin", "no_plugin", metavar="NAME", multiple=True, help="Leave out a plugin; repeatable."),
     ]
 
 
@@ -61,7 +61,7 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.params += _shared()
+        self.params += shared()
 
 
 class LazyGroup(click.Group):
@@ -73,7 +73,7 @@ class LazyGroup(click.Group):
 
     def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, Entry]], **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.params += _shared()
+        self.params += shared()
         self.sections = sections
         self.entries = {name: entry for entries in sections.values() for name, entry in entries.items()}
 
@@ -88,13 +88,20 @@ class LazyGroup(click.Group):
         return cast(click.Command, getattr(importlib.import_module(module), attribute))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, entries in self.sections.items():
+        for title, entries in self.headed(ctx).items():
             with formatter.section(title):
                 formatter.write_dl([(name, entry.help) for name, entry in entries.items()])
 
+    def headed(self, ctx: click.Context) -> Mapping[str, Mapping[str, Entry]]:
+        """Return what the help shows: heading → name → entry."""
+        return self.sections
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         names = [
-            CompletionItem(name, help=entry.help) for name, entry in self.entries.items() if name.startswith(incomplete)
+            CompletionItem(name, help=entry.help)
+            for entries in self.headed(ctx).values()
+            for name, entry in entries.items()
+            if name.startswith(incomplete)
         ]
         # Past Group's own, which would import every command to ask for its help.
         return names + click.Command.shell_complete(self, ctx, incomplete)

@@ -5,7 +5,8 @@ It finds hosts and machines by what the user said; what is done with them is in 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -132,6 +133,26 @@ class Session:
             )
         self.warn(dead)
         return found[0]
+
+    # what plugins' commands print with: vhal.driver.command
+
+    def document(self, items: Iterable[Any]) -> None:
+        """Print the one JSON document of a command."""
+        from vhal.cli.output import document
+
+        document(items)
+
+    def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[str] = ()) -> None:
+        """Print rows under headers."""
+        from vhal.cli.output import table
+
+        table(headers, rows, right)
+
+    def say(self, text: str) -> None:
+        """Print a line of data."""
+        from vhal.cli.output import clean
+
+        click.echo(clean(text))
 
     def note(self, text: str) -> None:
         """Tell people on stderr what happened, unless they want to hear nothing."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TextIO
 
 import click
@@ -37,16 +37,24 @@ def document(items: Iterable[Any]) -> None:
     click.echo(json.dumps({"api": API, "items": list(items)}, indent=2))
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under headers; without any row, nothing but the headers."""
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], right: Collection[str] = ()) -> None:
+    """Print rows under headers; without any row, nothing but the headers.
+
+    Args:
+        headers: One for each column.
+        rows: What is below them.
+        right: The headers of columns that are aligned at their right.
+    """
     lines = [[clean(str(cell)) for cell in row] for row in rows]
     if is_terminal(sys.stdout):
-        _rich_table(headers, lines)
+        _rich_table(headers, lines, right)
         return
     lines = [list(headers), *lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    justify = [str.rjust if header in right else str.ljust for header in headers]
     for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        cells = zip(justify, line, widths, strict=True)
+        click.echo("  ".join(placed(cell, width) for placed, cell, width in cells).rstrip())
 
 
 def details(facts: Iterable[tuple[str, object]]) -> None:
@@ -89,12 +97,14 @@ def _colour() -> bool:
     return is_terminal(sys.stderr) and not os.environ.get("NO_COLOR")
 
 
-def _rich_table(headers: Sequence[str], lines: list[list[str]]) -> None:
+def _rich_table(headers: Sequence[str], lines: list[list[str]], right: Collection[str]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*headers, box=None, pad_edge=False, header_style="bold")
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        drawn.add_column(header, justify="right" if header in right else "left")
     for line in lines:
         drawn.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in line))
     Console(file=sys.stdout).print(drawn)

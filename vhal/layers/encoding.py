@@ -108,7 +108,7 @@ def untagged(data: Any) -> Any:
         if kind == "error":
             return _error_of(data)
     except ValidationError as error:
-        raise invalid(str(kind), error) from None
+        raise invalid(str(kind), error, _MODELS[str(kind)]) from None
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise InvalidSpec(f"that is no {kind}: {type(error).__name__}: {error}") from None
     raise InvalidSpec(f"there is no type {kind!r} in a recording")

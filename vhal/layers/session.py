@@ -117,7 +117,7 @@ def read(path: str | Path) -> Session:
     try:
         return Session.model_validate(_read(data))
     except ValidationError as error:
-        raise invalid(str(path), error) from None
+        raise invalid(str(path), error, Session) from None
     except (KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
         raise InvalidSpec(f"{path}: damaged: its bytes can't be read ({error})", hint=_ANEW) from None
 

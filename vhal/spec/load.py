@@ -91,7 +91,7 @@ def _validated(data: Any, model: type[M], source: str) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise invalid(source, error) from None
+        raise invalid(source, error, model) from None
 
 
 def _parse(text: str, format: Format, source: str) -> Any:

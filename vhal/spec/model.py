@@ -15,8 +15,6 @@ from vhal.errors import InvalidSpec
 
 M = TypeVar("M", bound="Model")
 
-_BOOT_TAGS = frozenset({"disk", "kernel", "image"})
-
 
 class Model(BaseModel):
     """A frozen pydantic model that refuses unknown fields and never shows its input in an error.
@@ -31,7 +29,7 @@ class Model(BaseModel):
         try:
             self.__pydantic_validator__.validate_python(data, self_instance=self)
         except ValidationError as error:
-            raise invalid(type(self).__name__, error) from None
+            raise invalid(type(self).__name__, error, type(self)) from None
 
     # Without this mark pydantic would call __init__ for nested models too, and their paths would be lost.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
@@ -81,28 +79,27 @@ def _defaults(cls: type[BaseModel]) -> dict[str, Any]:
     return {name: field.default for name, field in cls.model_fields.items() if not field.is_required()}
 
 
-def invalid(what: str, error: ValidationError) -> InvalidSpec:
-    """Return pydantic's error as ours: a path as one would write it, and the reason, never the value."""
-    problems = [(dotted(item["loc"]), _reason(item)) for item in error.errors(include_input=False)]
+def invalid(what: str, error: ValidationError, model: type[BaseModel]) -> InvalidSpec:
+    """Return pydantic's error as ours: a path as one would write it, and the reason, never the value.
+
+    Args:
+        what: What to call it.
+        error: What pydantic says.
+        model: What it was to be.
+    """
+    from vhal.spec.location import Location
+
+    found = [(Location(model, item["loc"]), item) for item in error.errors(include_input=False)]
+    problems = [(place.path, _reason(item)) for place, item in found]
     listed = "; ".join(f"{path}: {reason}" if path else reason for path, reason in problems)
+    near = next(filter(None, (place.nearest(item) for place, item in found)), None)
     return InvalidSpec(
         f"{what} is not valid: {listed}",
         problems=problems,
-        hint="correct what is named; 'vhal schema' describes every field of a spec",
+        hint=f"did you mean {near!r}?"
+        if near
+        else "correct what is named; 'vhal schema' describes every field of a spec",
     )
-
-
-def dotted(location: tuple[int | str, ...]) -> str:
-    """Return a location as a path: ``('disks', 0, 'size')`` → ``disks[0].size``."""
-    path = ""
-    for place, part in enumerate(location):
-        if place and location[place - 1] == "boot" and part in _BOOT_TAGS:
-            continue  # pydantic names the chosen member of a union; nobody wrote that into their spec
-        if isinstance(part, int):
-            path += f"[{part}]"
-        else:
-            path += f".{part}" if path else str(part)
-    return path
 
 
 def _reason(item: Any) -> str:
@@ -110,16 +107,11 @@ def _reason(item: Any) -> str:
         return "there is no such field"
     if item["type"] == "missing":
         return "this field is required"
+    if item["type"] == "union_tag_invalid":
+        ctx = item["ctx"]
+        return f"there is no {ctx['discriminator'].strip(chr(39))} {ctx['tag']!r}; there are {ctx['expected_tags']}"
     if item["type"] == "string_pattern_mismatch":
         return f"must match {item['ctx']['pattern']}"
-    if item["type"] == "union_tag_invalid":
-        from difflib import get_close_matches
-
-        known = [tag.strip(" '") for tag in item["ctx"]["expected_tags"].split(",")]
-        near = get_close_matches(item["ctx"]["tag"], known, 1, 0.3)
-        return f"there is no {item['ctx']['tag']!r}: " + (
-            f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        )
     return str(item["msg"])
 
 
@@ -132,28 +124,12 @@ def backend_options(what: str, options: Mapping[str, Any], backend: str, model: 
     Raises:
         vhal.errors.InvalidSpec: They don't fit; each path begins with ``options.<backend>``.
     """
-    said = options.get(backend, {})
     try:
-        return model.model_validate(said)
+        return model.model_validate(options.get(backend, {}))
     except ValidationError as error:
+        found = invalid(what, error, model)
         at = f"options.{backend}"
-        found = [(dotted(("options", backend, *_written(item, said))), _reason(item)) for item in error.errors()]
-        listed = "; ".join(f"{path}: {reason}" for path, reason in found)
-        raise InvalidSpec(
-            f"{what} is not valid: {listed}", problems=found, backend=backend, hint=f"correct {at}"
-        ) from None
-
-
-def _written(item: Any, said: Any) -> list[int | str]:
-    """Return an error's location without the chosen members of unions, which pydantic puts in and nobody wrote."""
-    path: list[int | str] = []
-    for place, part in enumerate(item["loc"]):
-        missing = item["type"] == "missing" and place == len(item["loc"]) - 1
-        if isinstance(said, Mapping) and part not in said and not missing:
-            continue
-        path.append(part)
-        if isinstance(said, Mapping):
-            said = said.get(part)
-        elif isinstance(part, int) and isinstance(said, (list, tuple)) and part < len(said):
-            said = said[part]
-    return path
+        problems = [(f"{at}.{path}" if path else at, reason) for path, reason in found.problems]
+        listed = "; ".join(f"{path}: {reason}" for path, reason in problems)
+        hint = found.hint if found.hint and found.hint.startswith("did you mean") else f"correct {at}"
+        raise InvalidSpec(f"{what} is not valid: {listed}", problems=problems, backend=backend, hint=hint) from None

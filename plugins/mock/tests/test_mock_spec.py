@@ -97,7 +97,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"seed": -1}, "seed", "", ""),
     ({"speed": 0}, "speed", "", ""),
     ({"progression": {"boot": {"by": "looks"}}}, "progression.boot", "looks", ""),
-    ({"progression": {"sleep": {}}}, "progression.sleep.[key]", "boot|stop", ""),
+    ({"progression": {"sleep": {}}}, "progression.sleep", "boot|stop", ""),
     ({"faults": [{"at": "start.begin", "probability": 2}]}, "faults[0].probability", "", ""),
     ({"faults": [{"at": "start.begin", "kind": "meteor"}]}, "faults[0].kind", "host-crash", ""),
     ({"machines": [{"host": "alpha", "spec": {"name": "x", "memory": "99GiB"}}]}, "machines[0]", "32 GiB", "larger"),
@@ -126,8 +126,8 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
             ]
         },
         "machines[0]",
-        "options.mock.workload: there is no 'brust': did you mean 'burst'?",
-        "",
+        "options.mock.workload: there is no profile 'brust'; there are ",
+        "did you mean 'burst'?",
     ),
 ]
 

@@ -110,9 +110,12 @@ class MockMigration:
             target = host.world.host(str(ticket.payload["host"]))
             # Only now, and only for so long: what isn't decided then stands still on both, as engines show it.
             self._show(target, machine, MachineState.PAUSED, MachineState.MIGRATING)
+            journey = Journey(self._driver, target, machine, offer, policy, ctx)
+            host.world.journeys[machine.id] = journey
             try:
-                sent = Journey(self._driver, target, machine, offer, policy, ctx).go()
+                sent = journey.go()
             finally:
+                del host.world.journeys[machine.id]
                 self._show(target, machine, MachineState.MIGRATING, MachineState.PAUSED)
             self._driver.end("migration.transfer", offer.machine.id, ctx)
             return sent

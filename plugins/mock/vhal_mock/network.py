@@ -99,6 +99,10 @@ class Network:
         """Return how long a byte is on its way."""
         return fsum(link.latency_s for link in self.path(source, destination))
 
+    def rates(self, host: str) -> tuple[float, float]:
+        """Return what leaves a host now and what reaches it: bytes a second."""
+        return sum(flow.rate for flow in self._out[host].flows), sum(flow.rate for flow in self._in[host].flows)
+
     def reaches(self, source: str, destination: str) -> bool:
         """Return whether the two hosts see each other."""
         return source not in self._cut and destination not in self._cut

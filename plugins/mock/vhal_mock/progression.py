@@ -18,6 +18,7 @@ class Progression(Model):
     """How one kind of change comes about."""
 
     by: Literal["immediate", "time", "looks"] = "time"
+    """At once, in its time, or when it was looked at often enough."""
     seconds: Annotated[float, Field(ge=0, le=31_536_000)] | None = None
     """By time: how long it takes; None for what the machine's options say."""
     looks: Annotated[int, Field(ge=1, le=1_000_000)] | None = None

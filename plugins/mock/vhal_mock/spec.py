@@ -25,9 +25,13 @@ class GpuSpec(Model):
     """GPUs of one kind; the fields are those of :class:`vhal_mock.model.GpuModel`."""
 
     model: Word = "H100-80GB"
+    """What it is called; partitions are known of A100, A30 and H100."""
     scheme: Literal["passthrough", "mig", "vgpu", "share"] = "passthrough"
+    """How it is given away: whole, in partitions, in partitions that can move, or as a share of its time."""
     memory: Size = Bytes("80GiB")
+    """Bytes."""
     count: Annotated[int, Field(ge=1, le=64)] = 1
+    """So many alike."""
 
 
 class HostSpec(Model):
@@ -37,6 +41,7 @@ class HostSpec(Model):
     count: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """So many alike; the number, from 1, is put behind the name."""
     cpus: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Processors."""
     memory: Size = Bytes("64GiB")
     cpu_overcommit: Factor = 4.0
     memory_overcommit: Factor = 1.0
@@ -45,14 +50,19 @@ class HostSpec(Model):
     latency_s: Latency = 0.0001
     disk: Size = Bytes("2TiB")
     disk_overcommit: Factor = 1.0
+    """Bytes of disk that may be promised for each one there is."""
     disk_bandwidth: Size = Bytes("1GiB")
     numa: Annotated[int, Field(ge=1, le=64)] = 1
     cpu_model: Word = "mock"
+    """What ``host-model`` and ``host-passthrough`` machines need where they go."""
     cpu_features: frozenset[Word] = frozenset()
+    """What containers and such machines need where they go."""
     gpus: tuple[GpuSpec, ...] = ()
+    """Its GPUs."""
     domains: FrozenDict[Word, Word] = FrozenDict()
     versions: FrozenDict[Word, Word] = FrozenDict()
     quirks: frozenset[Literal["post-copy-parallel-loses"]] = frozenset()
+    """What its engine gets wrong: ``post-copy-parallel-loses`` is QEMU before 10.1."""
 
     def models(self) -> list[HostModel]:
         """Return what it says, a model for each host."""
@@ -67,10 +77,13 @@ class LinkSpec(Model):
 
     name: Name
     hosts: tuple[Name, ...] = ()
+    """Those on one side of it."""
     domain: FrozenDict[Word, Word] = FrozenDict()
     """Instead of hosts: those that are in that failure domain."""
     bandwidth: Size
+    """Bytes a second, in each direction."""
     latency_s: Latency = 0.0
+    """What it adds to that of the hosts."""
 
     def model(self, hosts: list[HostModel]) -> LinkModel:
         """Return the link, with its hosts by name."""
@@ -82,10 +95,13 @@ class PlacedMachine(Model):
     """A machine that is there from the beginning."""
 
     host: Name
+    """Where it is."""
     running: bool = False
+    """Whether it runs."""
     count: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """So many alike; the number is put behind the name."""
     spec: MachineSpec
+    """What it is."""
 
     def specs(self) -> list[MachineSpec]:
         """Return the spec of each."""
@@ -101,9 +117,13 @@ class WorldSpec(Model):
     """Hosts that see each other, and what is on them."""
 
     hosts: tuple[HostSpec, ...]
+    """What machines run on."""
     links: tuple[LinkSpec, ...] = ()
+    """What groups of hosts share."""
     machines: tuple[PlacedMachine, ...] = ()
+    """What is there from the beginning."""
     faults: tuple[Fault, ...] = ()
+    """What goes wrong inside of operations."""
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     """Of everything that is random in it."""
     speed: Annotated[float, Field(gt=0)] | None = None
@@ -126,7 +146,7 @@ def check(spec: WorldSpec, source: str) -> None:
     for place, host in enumerate(spec.hosts):
         for model in host.models():
             if model.name in places:
-                raise _wrong(
+                raise wrong(
                     source,
                     f"hosts[{place}].name",
                     f"two hosts are named {model.name!r}",
@@ -134,7 +154,7 @@ def check(spec: WorldSpec, source: str) -> None:
                 )
             places[model.name] = f"hosts[{place}]"
     if not places:
-        raise _wrong(source, "hosts", "a world needs a host", "add one: name = …")
+        raise wrong(source, "hosts", "a world needs a host", "add one: name = …")
     named = [
         *((f"links[{a}].hosts[{b}]", name) for a, link in enumerate(spec.links) for b, name in enumerate(link.hosts)),
         *((f"machines[{a}].host", machine.host) for a, machine in enumerate(spec.machines)),
@@ -149,7 +169,7 @@ def check(spec: WorldSpec, source: str) -> None:
             domain = ", ".join(f"{kind} = {name!r}" for kind, name in link.domain.items())
             known = sorted({f"{kind} = {name!r}" for model in models for kind, name in model.domains.items()})
             near = get_close_matches(domain, known, 1, 0.3)
-            raise _wrong(
+            raise wrong(
                 source,
                 f"links[{place}].domain" if domain else f"links[{place}].hosts",
                 f"no host is in {domain}" if domain else "no host shares this link",
@@ -162,8 +182,9 @@ def unknown(source: str, path: str, what: str, name: str, known: Iterable[str]) 
     names = list(known)
     near = get_close_matches(name, names, 1, 0.3)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names[:20]) or 'none'}"
-    return _wrong(source, path, f"there is no {what} {name!r}", hint)
+    return wrong(source, path, f"there is no {what} {name!r}", hint)
 
 
-def _wrong(source: str, path: str, reason: str, hint: str) -> InvalidSpec:
+def wrong(source: str, path: str, reason: str, hint: str) -> InvalidSpec:
+    """Return the error for what is wrong at a place of a file."""
     return InvalidSpec(f"{source}: {path}: {reason}", problems=[(path, reason)], hint=hint)

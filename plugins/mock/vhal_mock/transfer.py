@@ -119,6 +119,10 @@ class Journey:
             dirty_rate=Bytes(int(self._machine.options.dirty_rate * (1 - memory.throttle))),
         )
 
+    def abort(self) -> None:
+        """Ask for its end, as whoever began it can."""
+        self._ctx.abort()
+
     def _memory(self) -> Copy | None:
         """Return how its memory moves; None if it has none now."""
         machine, policy, options = self._machine, self._policy, self._machine.options

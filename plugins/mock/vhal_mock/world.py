@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vhal_mock.progression import Progression
     from vhal_mock.spec import WorldSpec
     from vhal_mock.trace import Traces
+    from vhal_mock.transfer import Journey
 
 _numbers: Iterator[int] = itertools.count(1)
 _worlds: weakref.WeakValueDictionary[str, World] = weakref.WeakValueDictionary()
@@ -78,6 +79,8 @@ class World:
         self.progression: dict[str, Progression] = dict(progression or {})
         self.programs: dict[str, Program] = {}
         """What its machines have besides the built-in ones, by name."""
+        self.journeys: dict[str, Journey] = {}
+        """The machines that are on their way, by id."""
         self.unanswered: set[int] = set()
         """Threads whose call is done, but who won't hear of it."""
         self.folder: Path | None = None

@@ -1,0 +1,101 @@
+"""``vhal sim``: scenarios from the command line. What they are is in :mod:`vhal_mock.scenario`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from vhal.driver.command import Shell
+    from vhal_mock.scenario import Scenario
+
+_file = click.argument("file", type=click.Path(path_type=Path))
+_until = click.option("--until", "until_s", type=float, metavar="SECONDS", help="Stop after so many virtual seconds.")
+_seed = click.option("--seed", type=int, help="Another seed than the scenario's.")
+
+
+@click.group("sim")
+def sim() -> None:
+    """Simulate a fleet: what happens in it, in virtual time."""
+
+
+@sim.command("run")
+@_file
+@_seed
+@_until
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw it, too: a file that ends in .png or .svg.")
+@click.pass_obj
+def run(shell: Shell, file: Path, seed: int | None, until_s: float | None, plot: Path | None) -> None:
+    """Let a scenario happen, and tell what came of it.
+
+    FILE is TOML or JSON: hosts, machines, and what happens when. The same file and seed give the same, byte for byte.
+    What fails in it is a part of the story, and no failure of this command.
+    """
+    from vhal_mock.scenario import run as happen
+    from vhal_mock.scenario import timeline
+
+    if plot is not None:
+        from vhal_mock.scenario.plot import check
+
+        check(plot)  # now, not when all has happened
+    result = happen(_scenario(file, seed, until_s), shell.connect, file)
+    if plot is not None:
+        from vhal_mock.scenario.plot import draw
+
+        draw(result, plot)
+    if shell.json:
+        shell.document([result.as_dict()])
+        return
+    shell.table(timeline.STORY, timeline.story(result), right=timeline.STORY[:1])
+    shell.say("")
+    shell.table(timeline.HOSTS, timeline.hosts(result), right=timeline.HOSTS[1:])
+    for line in timeline.summary(result):
+        shell.say(line)
+
+
+@sim.command("check")
+@_file
+@click.pass_obj
+def check(shell: Shell, file: Path) -> None:
+    """Say whether a scenario is sound; let nothing happen."""
+    scenario = _scenario(file, None, None)
+    world = scenario.world(file)
+    count = sum(len(host.machines) for host in world.hosts.values())
+    if shell.json:
+        shell.document(
+            [
+                {
+                    "hosts": len(world.hosts),
+                    "machines": count,
+                    "events": len(scenario.events),
+                    "until_s": scenario.until_s,
+                }
+            ]
+        )
+        return
+    shell.say(
+        f"{file}: {len(world.hosts)} hosts, {count} machines, {len(scenario.events)} events in {scenario.until_s:g} s"
+    )
+
+
+@sim.command("points")
+@click.pass_obj
+def points(shell: Shell) -> None:
+    """List the points at which a scenario's faults can strike."""
+    from vhal_mock.points import POINTS
+
+    if shell.json:
+        shell.document([{"point": point, "there": there} for point, there in POINTS.items()])
+    else:
+        shell.table(("POINT", "WHAT IS TRUE THERE"), POINTS.items())
+
+
+def _scenario(file: Path, seed: int | None, until_s: float | None) -> Scenario:
+    from vhal_mock.scenario import Scenario
+
+    scenario = Scenario.load(file)
+    if seed is not None:
+        scenario = scenario.replace(seed=seed)
+    return scenario if until_s is None else scenario.cut(until_s)

@@ -1,0 +1,248 @@
+"""A scenario's result as a picture: how full the hosts were over time, with what moved and what went wrong below.
+
+Needs matplotlib, which is imported when something is drawn. The same result gives the same SVG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from vhal.errors import AccessDenied, InvalidSpec, NotFound, Unsupported
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from vhal_mock.scenario.result import Result
+    from vhal_mock.scenario.sample import Usage
+
+KINDS = (".png", ".svg")
+MOST_LINES = 10
+"""Hosts that get a line and a colour each; of more only the spread is drawn."""
+MOST_LANES = 24
+"""Lanes of what happened; beyond, the labels are left out and the bars are packed closer."""
+
+TROUBLES = {
+    "host-crash": "host-up",
+    "partition": "mended",
+    "hang": "answers",
+    "slow-link": None,
+    "disk-full": None,
+    "fault": None,
+    "crashed": None,
+    "failed": None,
+}
+"""Kinds of entry that are marked as something that went wrong → the kind that tells of its end, if one does."""
+
+_WIDTH_IN = 10.0
+_LETTER = 0.0078
+"""The width of a letter of a label, as a part of the axis."""
+_RED, _BLUE, _GREY = "#b3261e", "#3f6fb5", "#6b7280"
+
+
+_Series = Callable[["Usage"], list[float]]
+
+
+class _Mark(NamedTuple):
+    """Something that happened, from when to when."""
+
+    begun_s: float
+    ended_s: float
+    label: str
+    colour: str
+
+
+def check(path: Path) -> None:
+    """Return if a picture can be drawn and its name says how.
+
+    Raises:
+        vhal.errors.InvalidSpec: Its name ends neither in .png nor in .svg.
+        vhal.errors.NotFound: Its folder isn't there.
+        vhal.errors.Unsupported: Matplotlib isn't installed.
+    """
+    if path.suffix.lower() not in KINDS:
+        raise InvalidSpec(f"{path}: a plot is a PNG or an SVG", hint="end its name in .png or .svg")
+    if not path.parent.is_dir():
+        raise NotFound(f"there is no folder {path.parent}", hint="make it, or write the plot elsewhere")
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise Unsupported("drawing needs matplotlib, which isn't installed", hint="pip install 'vhal[plot]'")
+
+
+def draw(result: Result, path: Path) -> None:
+    """Write a picture of the result; the ending of the name says whether PNG or SVG.
+
+    Raises:
+        vhal.errors.VhalError: As :func:`check`.
+        vhal.errors.AccessDenied: The file can't be written.
+    """
+    check(path)
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.hashsalt": "vhal", "font.size": 9.0}):
+        figure = _figure(result)
+        try:
+            figure.savefig(path, dpi=144, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+        except OSError as error:
+            raise AccessDenied(f"{path}: can't be written: {error.strerror}", hint="look at its folder") from error
+
+
+def _figure(result: Result) -> Figure:
+    from matplotlib.figure import Figure
+
+    factor, unit = _scale(result.until_s)
+    lanes, labelled = _packed(_marks(result), result.until_s)
+    strip_in = 0.35 + len(lanes) * (0.2 if labelled else 0.08)
+    figure = Figure(figsize=(_WIDTH_IN, 4.6 + strip_in), layout="constrained")
+    cpu, memory, strip = figure.subplots(3, 1, sharex=True, height_ratios=[2.0, 2.0, strip_in])
+    _usage(cpu, result, factor, "processors busy (%)", lambda usage: _percent(usage.cpus, usage.all_cpus))
+    _usage(memory, result, factor, "memory promised (%)", lambda usage: _percent(usage.memory, usage.all_memory))
+    _strip(strip, lanes, labelled, factor, result.until_s)
+    for axes in (cpu, memory):
+        for mark in (mark for lane in lanes for mark in lane if mark.colour == _RED):
+            axes.axvline(mark.begun_s / factor, color=_RED, linewidth=0.8, linestyle=":", alpha=0.7, zorder=1)
+    strip.set_xlabel(f"virtual time ({unit})")
+    strip.set_xlim(0, result.until_s / factor)
+    handles, labels = cpu.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", frameon=False, ncols=MOST_LINES)
+    return figure
+
+
+def _scale(until_s: float) -> tuple[float, str]:
+    """Return how many seconds the time axis's unit has, and its name."""
+    if until_s <= 600:
+        return 1.0, "s"
+    return (60.0, "min") if until_s <= 7200 else (3600.0, "h")
+
+
+def _percent(values: list[float] | list[int], whole: int) -> list[float]:
+    return [100 * value / whole for value in values]
+
+
+def _usage(axes: Axes, result: Result, factor: float, label: str, series: _Series) -> None:
+    """Draw one kind of use: a line for each host, or the spread of many."""
+    times = [time_s / factor for time_s in result.samples.times_s]
+    lines = {name: series(usage) for name, usage in result.samples.hosts.items()}
+    if len(lines) <= MOST_LINES:
+        for place, (name, values) in enumerate(lines.items()):
+            # The first is the widest, so that one which lies below another can be seen.
+            width = 1.3 + 1.8 * (1 - (place + 1) / len(lines))
+            axes.plot(times, values, label=name, linewidth=width, drawstyle="steps-post")
+    else:
+        moments = [sorted(moment) for moment in zip(*lines.values(), strict=True)]
+        count = len(lines)
+        axes.fill_between(
+            times, [m[0] for m in moments], [m[-1] for m in moments], step="post", alpha=0.15, color=_BLUE,
+            linewidth=0, label=f"all {count} hosts",
+        )  # fmt: skip
+        axes.fill_between(
+            times, [m[count // 10] for m in moments], [m[-1 - count // 10] for m in moments], step="post", alpha=0.3,
+            color=_BLUE, linewidth=0, label="the middle 80 %",
+        )  # fmt: skip
+        axes.plot(times, [m[count // 2] for m in moments], color=_BLUE, drawstyle="steps-post", label="median")
+    most = max(max(values) for values in lines.values())
+    axes.set_ylim(0, max(105.0, most * 1.05) if most > 50 else max(10.0, most * 1.3))
+    axes.set_ylabel(label)
+    axes.grid(visible=True, alpha=0.25)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _marks(result: Result) -> list[_Mark]:
+    """Return what is marked: moves as long as they took, troubles when they began."""
+    marks = [
+        _Mark(
+            move.begun_s,
+            move.begun_s + move.total_s,
+            f"{move.machine}: {move.source} → {move.destination}",
+            _BLUE,
+        )
+        for move in result.moves
+    ]
+    marks += [
+        _Mark(action.begun_s, result.until_s, f"{action.machine}: {action.action}, under way", _GREY)
+        for action in result.unfinished
+    ]
+    for place, entry in enumerate(result.entries):
+        # Those that fell with their host are its trouble.
+        if entry.kind in TROUBLES and entry.detail != "its host lost power":
+            said = entry.detail.split(":")[0] if entry.kind in ("failed", "fault") else ""
+            label = " ".join(filter(None, (entry.kind, said, entry.machine or entry.host)))
+            marks.append(_Mark(entry.time_s, _end(result, place), label, _RED))
+    return sorted(marks)
+
+
+def _end(result: Result, place: int) -> float:
+    """Return when the trouble ended that an entry tells of: at once, if no other entry does."""
+    entry = result.entries[place]
+    kind = TROUBLES[entry.kind]
+    if kind is None:
+        return entry.time_s
+    later = result.entries[place + 1 :]
+    return next((end.time_s for end in later if (end.kind, end.host) == (kind, entry.host)), result.until_s)
+
+
+def _packed(marks: list[_Mark], until_s: float) -> tuple[list[list[_Mark]], bool]:
+    """Return the marks in as few lanes as they fit side by side, and whether with their labels."""
+    lanes = _lanes(marks, until_s, _LETTER)
+    return (lanes, True) if len(lanes) <= MOST_LANES else (_lanes(marks, until_s, 0.0), False)
+
+
+def _lanes(marks: list[_Mark], until_s: float, letter: float) -> list[list[_Mark]]:
+    lanes: list[list[_Mark]] = []
+    ends: list[float] = []
+    for mark in marks:
+        begin, end = _extent(mark, until_s, letter)
+        place = next((place for place, free_s in enumerate(ends) if free_s <= begin), None)
+        if place is None:
+            lanes.append([mark])
+            ends.append(end)
+        else:
+            lanes[place].append(mark)
+            ends[place] = end
+    return lanes
+
+
+def _extent(mark: _Mark, until_s: float, letter: float) -> tuple[float, float]:
+    """Return what a mark and its label take of a lane."""
+    label_s = (len(mark.label) + 3) * letter * until_s
+    if _is_left(mark, until_s):
+        return mark.begun_s - label_s, max(mark.ended_s, mark.begun_s + 0.008 * until_s)
+    return mark.begun_s, max(mark.ended_s, mark.begun_s + 0.008 * until_s) + label_s
+
+
+def _is_left(mark: _Mark, until_s: float) -> bool:
+    """Return whether a label is before its mark, since behind it there is no room."""
+    return mark.ended_s + (len(mark.label) + 3) * _LETTER * until_s > until_s
+
+
+def _strip(axes: Axes, lanes: list[list[_Mark]], labelled: bool, factor: float, until_s: float) -> None:
+    """Draw what happened, a lane each for what overlaps."""
+    for lane, marks in enumerate(lanes):
+        for mark in marks:
+            begin, end = mark.begun_s / factor, mark.ended_s / factor
+            if end > begin:
+                width = max(end - begin, 0.003 * until_s / factor)
+                begin = min(begin, until_s / factor - width)
+                axes.barh(lane, width, left=begin, height=0.55, color=mark.colour)
+            else:
+                axes.plot([begin], [lane], marker="x", color=mark.colour, markersize=5, clip_on=False)
+            if labelled:
+                left = _is_left(mark, until_s)
+                axes.annotate(
+                    mark.label,
+                    (begin if left else end, lane),
+                    xytext=(-5 if left else 5, 0),
+                    textcoords="offset points",
+                    ha="right" if left else "left",
+                    va="center",
+                    fontsize=8,
+                )
+    axes.set_ylim(len(lanes) - 0.4 if lanes else 1, -0.6)
+    axes.set_yticks([])
+    axes.set_ylabel("moves, troubles" if len(lanes) > 4 else "")
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
