@@ -20,8 +20,9 @@ unexport VIRTUAL_ENV
 demo: .cache/demo-$(BACKEND).stamp
 	@PYTHONPATH=. $(PYTHON) docs/demo/on_$(BACKEND).py
 
+# A file at a time on each of two workers: most tests wait for engines, and files have their hosts to themselves.
 test: setup
-	$(VENV)/bin/pytest $(PYTEST_ARGS)
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 check: setup
 	$(VENV)/bin/ruff format --check .
