@@ -11,7 +11,8 @@
     for fault, outcome in sweep(move):
         print(fault.at, fault.kind, outcome.error)
 
-What goes wrong where is a :class:`~vhal.driver.fault_plan.FaultPlan`, that the simulator and :mod:`vhal.layers.chaos` obey.
+What goes wrong where is a :class:`~vhal.driver.fault_plan.FaultPlan`, that the simulator and :mod:`vhal.layers.chaos`
+obey.
 """
 
 from __future__ import annotations
