@@ -112,6 +112,18 @@ def test_the_points(cli: Cli) -> None:
     assert {item["point"] for item in cli.items("sim", "points")} >= {"create.begin", "migration.transfer.switch"}
 
 
+def test_a_fleet_that_is_made_up_can_be_run(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "fleet.json"
+    made = cli("sim", "generate", "--hosts", "4", "--machines", "20", "--seed", "5", "-o", str(file))
+    assert made.stdout == ""
+    assert "4 hosts and 20 machines" in made.stderr
+    assert cli("sim", "generate", "--hosts", "4", "--machines", "20", "--seed", "5").stdout == file.read_text()
+    (found,) = cli.items("sim", "check", str(file))
+    assert (found["hosts"], found["machines"]) == (4, 20)
+    rows = [line.split() for line in cli("sim", "run", str(file), "--until", "600").stdout.splitlines()]
+    assert sum(int(row[-1]) for row in rows if row and row[0] in ("h1", "h2", "h3", "h4")) == 20
+
+
 @pytest.mark.parametrize("verb", ["run", "check"])
 @pytest.mark.parametrize(
     ("change", "path", "hint"),

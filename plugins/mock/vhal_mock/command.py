@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -78,6 +78,28 @@ def check(shell: Shell, file: Path) -> None:
     shell.say(
         f"{file}: {len(world.hosts)} hosts, {count} machines, {len(scenario.events)} events in {scenario.until_s:g} s"
     )
+
+
+@sim.command("generate")
+@click.option("--hosts", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many hosts.")
+@click.option(
+    "--machines", type=click.IntRange(0, 1_000_000), default=200, show_default=True, help="How many machines."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is made up.")
+@click.option("-o", "--output", type=click.File("w", encoding="utf-8"), default="-", help="Write it there.")
+@click.pass_obj
+def generate(shell: Shell, hosts: int, machines: int, seed: int, output: IO[str]) -> None:
+    """Make up a fleet: hosts of several kinds in racks, machines on them, as JSON.
+
+    What it writes is a scenario in which nothing happens yet, and a world for World.load().
+    """
+    import json
+
+    from vhal_mock.generate import generate as make
+
+    json.dump(make(hosts, machines, seed), output, indent=1)
+    output.write("\n")
+    shell.note(f"made up {hosts} hosts and {machines} machines")
 
 
 @sim.command("points")
