@@ -415,6 +415,29 @@ class TestCommit:
         assert pair.state("a") is S.RUNNING
         assert pair.state("b") is None
 
+    @pytest.mark.parametrize("step", ["commit", "release"])
+    def test_a_lost_answer_is_asked_for_once_more(self, step: str) -> None:
+        pair = Pair()
+        side = pair.b if step == "commit" else pair.a
+        lost = [GONE]
+
+        def lose() -> None:
+            if lost:
+                raise lost.pop()
+
+        side.on[step] = lose
+        result, _ = pair.move()
+        assert result.live
+        assert pair.log.count(f"{'b' if step == 'commit' else 'a'}.{step}") == 2
+        assert (pair.state("a"), pair.state("b")) == (None, S.RUNNING)
+
+    def test_an_answer_that_is_lost_again_is_told(self) -> None:
+        pair = Pair()
+        pair.b.on["commit"] = raises(GONE)
+        with pytest.raises(MigrationInDoubt, match="isn't as it should be"):
+            pair.move()
+        assert pair.log.count("b.commit") == 2
+
     def test_a_takeover_nobody_can_see(self) -> None:
         pair = Pair()
 

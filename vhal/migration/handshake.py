@@ -24,6 +24,7 @@ from vhal.driver.context import Context, Progress
 from vhal.driver.event import EventKind
 from vhal.driver.migration import MigrationPolicy, MigrationResult, Offer, Ticket, Transfer
 from vhal.errors import (
+    HostUnreachable,
     EngineError,
     HostUnreachable,
     MigrationFailed,
@@ -157,18 +158,23 @@ class _Handshake:
         """Return the machine as the destination has it; or put things right and raise."""
         self._decide(offer, ticket, failure)
         self._phase("commit")
-        try:
-            return giver(self.destination).commit(ticket, Context(TIDYING_S))
-        except VhalError as error:
-            # Where the engine only takes over now, the source still has it in memory and the way back is open.
-            self._decide(offer, ticket, error)
-            raise MigrationInDoubt(
-                f"machine {offer.machine.name!r} arrived on {self.destination.name}, but isn't as it should be: "
-                f"{error.message}",
-                hint=f"it is {self.destination.name}'s now; look at it there, and never start it on {self.source.name}",
-                machine=offer.machine.name,
-                native=error,
-            ) from error
+        repeated = False
+        while True:
+            try:
+                return giver(self.destination).commit(ticket, Context(TIDYING_S))
+            except VhalError as error:
+                # Where the engine only takes over now, the source still has it in memory and the way back is open.
+                self._decide(offer, ticket, error)
+                if repeated or not isinstance(error, HostUnreachable):
+                    raise MigrationInDoubt(
+                        f"machine {offer.machine.name!r} arrived on {self.destination.name}, but isn't as it should "
+                        f"be: {error.message}",
+                        hint=f"it is {self.destination.name}'s now; look at it there, and never start it on "
+                        f"{self.source.name}",
+                        machine=offer.machine.name,
+                        native=error,
+                    ) from error
+                repeated = True  # the answer was lost, perhaps not the step; every step may be repeated
 
     def _decide(self, offer: Offer, ticket: Ticket, failure: BaseException | None) -> None:
         """Return if the machine is the destination's; else put things right and raise."""
@@ -249,7 +255,10 @@ class _Handshake:
 
     def _release(self, offer: Offer) -> None:
         try:
-            giver(self.source).release(offer, Context(TIDYING_S))
+            try:
+                giver(self.source).release(offer, Context(TIDYING_S))
+            except HostUnreachable:
+                giver(self.source).release(offer, Context(TIDYING_S))  # once more, as commit
         except VhalError as error:
             raise MigrationInDoubt(
                 f"machine {offer.machine.name!r} runs on {self.destination.name}, but {self.source.name} could not be "
