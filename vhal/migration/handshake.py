@@ -24,7 +24,6 @@ from vhal.driver.context import Context, Progress
 from vhal.driver.event import EventKind
 from vhal.driver.migration import MigrationPolicy, MigrationResult, Offer, Ticket, Transfer
 from vhal.errors import (
-    HostUnreachable,
     EngineError,
     HostUnreachable,
     MigrationFailed,
