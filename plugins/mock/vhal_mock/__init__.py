@@ -2,7 +2,7 @@
 
 The plugin to read first. This module is all of the hook-up: it imports neither models nor the simulator until a host is
 opened. ``world`` is where hosts are, ``host`` what one has, ``driver`` the contract on top of it, ``physics`` how
-memory moves.
+memory moves, ``clock`` how time passes; the README draws the rooms.
 """
 
 from __future__ import annotations
