@@ -130,16 +130,6 @@ def test_it_is_started_again_even_after_an_abort() -> None:
     assert pair.log == [*LOOKED, "a.stop", "a.start"]
 
 
-@pytest.mark.parametrize("error", [HostUnreachable("the answer was lost"), OperationTimeout("late")])
-def test_it_is_started_again_if_it_stopped_although_that_failed(error: BaseException) -> None:
-    pair = Pair()
-    pair.a.on["stop.after"] = raises(error)
-    with pytest.raises(type(error)):
-        move(pair)
-    assert pair.log == [*LOOKED, "a.stop", "a.start"]
-    assert pair.state("a") is S.RUNNING
-
-
 def test_it_is_not_started_when_nobody_knows() -> None:
     pair = Pair()
 
