@@ -106,8 +106,11 @@ def test_writing_to_one_that_has_ended(place: Place, running: Machine) -> None:
 
 def test_a_terminal(running: Machine) -> None:
     with running.spawn(["sh", "-c", "tty; read line; echo got $line >&2"], terminal=True) as program:
-        program.write(b"it\n")
         said = b""
+        while not said.endswith(b"\n") and (piece := program.read(SAID_S)[1]):
+            said += piece
+        # Only now: what is typed is shown when it comes, before or after what the program says.
+        program.write(b"it\n")
         while piece := program.read(SAID_S)[1]:
             said += piece
         assert said.startswith(b"/dev/pts")

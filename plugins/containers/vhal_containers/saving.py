@@ -17,6 +17,11 @@ from vhal_containers.engine import Engine
 from vhal_containers.inventory import Found, Inventory
 from vhal_containers.record import Records
 
+SETTLE_S = 10.0
+"""How long podman may take to note in its own books that a container has ended."""
+
+_WRONG_STATE = "container state improper"
+
 
 class Saving:
     """Saves and restores one engine's machines. Safe to use from several threads.
@@ -80,7 +85,7 @@ class Saving:
         # Before it goes on: later nothing would tell it from one that is still saved, once it has ended by itself.
         self._records.update(found.info.id, saved_at=None, freezing=None)
         try:
-            self._engine.api.checkpoints.bring_back(found.podman_id, tcp_established=True, file_locks=True)
+            self._bring_back(found, ctx)
             if found.record.resized:
                 self._insist_on_sizes(found)
         except BaseException as error:
@@ -99,6 +104,18 @@ class Saving:
             if isinstance(error, ApiError) and (ours := criu.failed(error, found.info.name)):
                 raise ours from error
             raise
+
+    def _bring_back(self, found: Found, ctx: Context) -> None:
+        patience = ctx.within(SETTLE_S)
+        while True:
+            try:
+                self._engine.api.checkpoints.bring_back(found.podman_id, tcp_established=True, file_locks=True)
+                return
+            except ApiError as error:
+                # For a moment podman tells that it has ended, and restores it as little as one that runs.
+                if error.cause != _WRONG_STATE or self._lives(found) or not patience.remaining_s:
+                    raise
+                patience.wait(0.05)
 
     def _freeze(self, found: Found) -> None:
         # Open connections and locked files go along: without that, they would be errors.
