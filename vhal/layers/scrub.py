@@ -165,7 +165,7 @@ class Scrubber:
             for key, item in data.items():
                 if key in ("host", "hostname") and isinstance(item, str) and _HOST.fullmatch(item):
                     self._hosts.add(item)
-                self._collect(item, hidden=hidden or is_secret(key))
+                self._collect(item, hidden=hidden or _covers(key, item))
         elif isinstance(data, list):
             for before, item in pairwise([None, *data]):
                 self._collect(item, hidden=hidden or _is_flag(before))
@@ -183,7 +183,7 @@ class Scrubber:
         if isinstance(data, dict):
             archive = archive or data.get(TAG) == "archive"
             return {
-                self._text(str(key)): self._rewritten(item, hidden=hidden or is_secret(key), archive=archive)
+                self._text(str(key)): self._rewritten(item, hidden=hidden or _covers(key, item), archive=archive)
                 for key, item in data.items()
             }
         if isinstance(data, list):
@@ -232,6 +232,11 @@ def is_secret(key: object) -> bool:
     name = str(key)
     words = re.findall(r"[a-z]+|[A-Z]+[a-z]*", name)
     return name == "env" or _ENDS.search(name) is not None or any(_WORDS.fullmatch(word) for word in words)
+
+
+def _covers(key: object, item: object) -> bool:
+    # An environment has variables; a label of that name says "production".
+    return is_secret(key) and not (key == "env" and isinstance(item, str))
 
 
 def _is_flag(argument: object) -> bool:

@@ -17,12 +17,14 @@ from vhal.driver.event import Event, EventKind
 from vhal.layers.calls import CALLS
 from vhal.layers.encoding import ERRORS, MODELS
 from vhal.layers.session import Session
+from vhal.spec.model import Model
 
 
 @cache
 def words() -> frozenset[str]:
     """Return them all."""
-    schemas = [model.model_json_schema() for model in (Session, *MODELS.values())]
+    models: tuple[type[Model], ...] = (Session, *MODELS.values())
+    schemas = [model.model_json_schema() for model in models]
     return frozenset(
         [
             *(word for schema in schemas for word in _in(schema)),
