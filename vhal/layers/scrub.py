@@ -47,7 +47,7 @@ _LOOKS = [
         r"\b(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-nistp\d+|sk-[a-z0-9-]+@openssh\.com)"
         r" (?P<secret>[A-Za-z0-9+/=]{16,}(?: [^\x00-\x1f\x7f\"']*)?)",
         # To the last @, since people forget to escape the one in a password.
-        r"[A-Za-z][A-Za-z0-9+.-]*://(?P<secret>[^/?#\s\"']+)@",
+        r"://(?P<secret>[^/?#\s\"']+)@",
         rf"(?i:{_SAYS})(?:\\?[\"'])?\s*[=:]\s*{_SAID}",
         rf"(?i:(?<![\w-])--?[a-z-]*{_SAYS})[ \t]+(?!-){_SAID}",
         r"(?i:\b(?:bearer|basic)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{8,})",
@@ -63,7 +63,7 @@ _HOSTLY = re.compile(
 
 
 _HOST = re.compile(r"[A-Za-z][A-Za-z0-9.-]*")
-_URL = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#\s\"']+@)?({_HOST.pattern})")
+_URL = re.compile(rf"://(?:[^/?#\s\"']+@)?({_HOST.pattern})")
 
 
 def _home() -> list[re.Pattern[str]]:
@@ -151,13 +151,14 @@ class Scrubber:
         self._pseudonyms = pseudonyms
         self._hosts = set(hosts)
         self._looks = [*_LOOKS, *_home()]
+        self._known: list[str] = []
         self._done: dict[str, str] = {}
 
     def scrubbed(self, data: Any) -> Any:
         """Return a copy of ``data``, tables, lists, texts and bytes, without its secrets."""
         self._collect(data, hidden=False)
-        known = sorted({form for secret in self._secrets for form in _forms(secret)}, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        # The longest first, since one may be a part of another.
+        self._known = sorted({form for secret in self._secrets for form in _forms(secret)}, key=len, reverse=True)
         return self._rewritten(data, hidden=False, archive=False)
 
     def _collect(self, data: Any, *, hidden: bool) -> None:
@@ -219,8 +220,8 @@ class Scrubber:
         return text.encode(*_BINARY)
 
     def _covered(self, text: str, mask: Callable[[str], str]) -> str:
-        if self._known is not None:
-            text = self._known.sub(lambda match: mask(match[0]), text)
+        for secret in self._known:
+            text = text.replace(secret, mask(secret))
         for looks in self._looks:
             text = looks.sub(lambda match: _within(match, mask), text)
         return text
