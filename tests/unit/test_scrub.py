@@ -106,6 +106,7 @@ class TestSecrets:
             ("in /home/me/disk.img, as", f"in /home/{HIDDEN}, as"),
             ("password=abc next", f"password={HIDDEN} next"),
             ("Authorization: Bearer abcdefgh.ijk", f"Authorization: Bearer {HIDDEN}"),
+            ("Authorization: token abcdefgh", f"Authorization: token {HIDDEN}"),
             ("-----BEGIN RSA PRIVATE KEY-----\nx\n-----END", f"-----BEGIN RSA PRIVATE KEY-----{HIDDEN}-----END"),
             ("DB_PASSWORD=abc next", f"DB_PASSWORD={HIDDEN} next"),
             ("at https://h/x?access_token=abc&y=1", f"at https://h/x?access_token={HIDDEN}&y=1"),

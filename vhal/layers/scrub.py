@@ -50,7 +50,7 @@ _LOOKS = [
         r"://(?P<secret>[^/?#\s\"']+)@",
         rf"(?i:{_SAYS})(?:\\?[\"'])?\s*[=:]\s*{_SAID}",
         rf"(?i:(?<![\w-])--?[a-z-]*{_SAYS})[ \t]+(?!-){_SAID}",
-        r"(?i:\b(?:bearer|basic)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{8,})",
+        r"(?i:\b(?:bearer|basic|authorization:\s*\w+)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{8,})",
         r"/(?:home|Users)/(?P<secret>[^\s\"':,;]+)",
     )
 ]
