@@ -181,6 +181,11 @@ class TestSecrets:
         scrubbed = Scrubber(["s3cr3t-of-env"]).scrubbed(kept.data())["pieces"]
         assert b"".join(piece for _, piece in scrubbed) == b"TOKEN: " + b"x" * 13
 
+    def test_a_uuid_may_be_a_secret_and_an_address_is_none(self) -> None:
+        key = "6f9619ff-8b86-4011-b42d-00cf4fc964ff"
+        data = {"env": {"KEY": key, "AT": "192.0.2.7"}, "told": f"{key} at 192.0.2.7"}
+        assert Scrubber().scrubbed(data)["told"] == f"{HIDDEN} at 192.0.2.7"
+
     def test_a_label_that_is_called_as_an_environment_stays(self) -> None:
         data = {"labels": {"env": "production"}, "in": "production"}
         assert Scrubber().scrubbed(data) == data

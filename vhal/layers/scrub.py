@@ -176,8 +176,11 @@ class Scrubber:
                 self._learn(data)
 
     def _learn(self, secret: str) -> None:
-        # An address tells where, not what; and what has one must be valid without it.
-        if len(secret) >= SHORTEST and secret not in self._names and not _HOSTLY.fullmatch(secret):
+        if len(secret) < SHORTEST or secret in self._names:
+            return
+        address = _HOSTLY.fullmatch(secret)
+        # An address tells where, not what; and what has one isn't valid without it. A uuid can be a key, too.
+        if address is None or address.lastgroup == "uuid":
             self._secrets.add(secret)
 
     def _rewritten(self, data: Any, *, hidden: bool, archive: bool) -> Any:
