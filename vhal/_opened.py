@@ -14,5 +14,6 @@ thread that does it."""
 
 def tell(thing: object) -> None:
     """Tell the listener, if there is one."""
-    if listener is not None:
-        listener(thing)
+    heard = listener  # looked at once: another thread may end the listening meanwhile
+    if heard is not None:
+        heard(thing)

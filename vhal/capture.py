@@ -2,7 +2,8 @@
 
 The result is plain data in the form of a simulated world's spec (docs/reference/scenario.md); the core knows no
 simulator. Of a machine's spec only what is listed here is taken, and nothing that could be a secret: no user-data, no
-environment, no arguments, no settings of one backend. What a host doesn't tell is left out, not guessed.
+environment, no arguments, no settings of one backend; of labels what is no secret by its name or looks
+(:mod:`vhal.layers.scrub`). What a host doesn't tell is left out, not guessed.
 """
 
 from __future__ import annotations
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 OVER_S = 1.0
 """How far apart the two looks at what machines use are."""
-
-_TAKEN = ("nics", "labels")
-"""Fields of a spec that are taken as they are."""
 
 _OF_DISKS = frozenset({"name", "size", "path", "pool", "format", "bus", "cache", "read_only", "shared"})
 """Fields of a disk that are taken: an image may be a URL with a password in it."""
@@ -122,19 +120,29 @@ def _machine(
     }
     if info.spec is not None:
         kept = info.spec.model_dump(mode="json", exclude_defaults=True)
-        spec.update({field: kept[field] for field in _TAKEN if kept.get(field)})
+        if kept.get("nics"):
+            spec["nics"] = kept["nics"]
         disks = [{field: disk[field] for field in disk if field in _OF_DISKS} for disk in kept.get("disks", ())]
         spec["disks"] = [disk for disk in disks if "size" in disk or "path" in disk]
-    else:
-        spec["labels"] = {
-            key: value
-            for key, value in info.labels.items()
-            if _LABEL.fullmatch(key) and value.isprintable() and len(value) <= 1024
-        }
+    labels = _labels(info.labels if info.spec is None else info.spec.labels)
+    if labels:
+        spec["labels"] = labels
     options = _usage(info, before.get(info.id), after.get(info.id))
     if options:
         spec["options"] = {"mock": options}
     return {"host": host, "running": info.state.active, "spec": spec}
+
+
+def _labels(labels: Mapping[str, str]) -> dict[str, str]:
+    from vhal.layers.scrub import Scrubber
+
+    fitting = {
+        key: value
+        for key, value in labels.items()
+        if _LABEL.fullmatch(key) and value.isprintable() and len(value) <= 1024
+    }
+    scrubbed: dict[str, str] = Scrubber().scrubbed(fitting)
+    return scrubbed
 
 
 def _usage(info: MachineInfo, before: Usage | None, after: Usage | None) -> dict[str, Any]:

@@ -115,9 +115,22 @@ def _is_current_directory(place: str) -> bool:
 def _refuse_writable(plugin: Plugin) -> None:
     if os.geteuid() != 0:
         return
-    mode = os.stat(plugin.location).st_mode  # noqa: PTH116
-    if mode & stat.S_IWOTH:  # with a sticky bit, too: everybody can still add files
-        raise PluginError(
-            f"plugin {plugin.name!r} lies in {plugin.location}, which everybody can write to",
-            hint="root doesn't run code from there; correct the folder's mode",
-        )
+    for place in _places(plugin):
+        try:
+            mode = os.stat(place).st_mode  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if mode & stat.S_IWOTH:  # with a sticky bit, too: everybody can still add files
+            raise PluginError(
+                f"plugin {plugin.name!r} lies in {place}, which everybody can write to",
+                hint="root doesn't run code from there; correct its mode",
+            )
+
+
+def _places(plugin: Plugin) -> Iterator[str]:
+    """Yield where a plugin's code comes from: the folder on the path, and its packages and module below."""
+    place = plugin.location
+    yield place
+    for part in plugin.module.partition(":")[0].split("."):
+        place = os.path.join(place, part)  # noqa: PTH118
+        yield from (place, os.path.join(place, "__init__.py"), f"{place}.py")  # noqa: PTH118

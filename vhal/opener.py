@@ -24,7 +24,8 @@ _turned: dict[object, Opener] = {}
 
 def open_driver(where: str) -> tuple[Driver, HostUrl]:
     """Open what ``where`` names, or what it was turned to."""
-    opener = next(reversed(_turned.values()), open_engine)
+    openers = list(_turned.values())  # in one step: other threads turn it meanwhile
+    opener = openers[-1] if openers else open_engine
     return opener(where)
 
 

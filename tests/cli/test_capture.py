@@ -18,6 +18,7 @@ from vhal.driver.backend import Backend
 from vhal.driver.driver import Driver
 from vhal.driver.url import HostUrl
 from vhal.errors import HostUnreachable
+from vhal.layers.scrub import HIDDEN
 from vhal.registry import Registry
 from vhal.spec import Init, Process
 
@@ -122,6 +123,7 @@ def test_no_secrets(cli: Cli, tmp_path: Path) -> None:
                 process=Process(command=("--password", "s3cret"), env={"TOKEN": "s3cret"}),
                 init=Init(user_data="#cloud-config\npassword: s3cret"),
                 options={"libvirt": {"note": "s3cret"}},
+                labels={"api-token": "s3cret", "from": "https://me:s3cret@example.org", "tier": "DB_PASSWORD=s3cret"},
             )
         )
     cli("capture", "mock:///a", "-o", str(file))
@@ -129,6 +131,7 @@ def test_no_secrets(cli: Cli, tmp_path: Path) -> None:
     app = World.load(file).machine("app").spec
     assert app.kind == "container"
     assert [disk.size for disk in app.disks] == [1 << 30]
+    assert app.labels["from"] == f"https://{HIDDEN}@example.org"
 
 
 def test_all_named_hosts(cli: Cli, name_hosts: Callable[..., Path], tmp_path: Path) -> None:

@@ -280,6 +280,22 @@ class TestTrust:
             with pytest.raises(PluginError, match="there is no backend 'one'"):
                 Registry().backend("one")
 
+    @pytest.mark.parametrize(
+        ("name", "mode"),
+        [("pack", 0o777), ("pack/__init__.py", 0o666), ("pack/deep", 0o777), ("pack/deep/mod.py", 0o666)],
+    )
+    def test_root_runs_no_module_that_everybody_can_write(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch, name: str, mode: int
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        site.folder.chmod(0o755)
+        site.install("one", code="", entries=f"[{GROUP}]\none = pack.deep.mod\n")
+        (site.folder / "pack" / "deep").mkdir(parents=True)
+        for file in ("pack/__init__.py", "pack/deep/mod.py"):
+            (site.folder / file).write_text("raise AssertionError('it ran')")
+        (site.folder / name).chmod(mode)
+        assert f"{site.folder / name}, which everybody can write to" in str(refused(Registry(), "one"))
+
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root is that careful")
     @pytest.mark.parametrize("mode", [0o777, 0o1777])
     def test_root_runs_nothing_that_everybody_can_write(self, site: Site, mode: int) -> None:

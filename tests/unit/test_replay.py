@@ -153,6 +153,23 @@ class TestSession:
             again.guard.start(vm.id, Context())
         assert driver.left() == []
 
+    def test_what_happened_in_a_call_that_had_not_ended_holds_up_nothing(self, tmp_path: Path) -> None:
+        def live(host: vhal.Host) -> list[Any]:
+            with host.events() as events:
+                for name in ("web", "db"):
+                    host.create(vhal.MachineSpec(name=name))
+                told = []
+                while (event := events.next(timeout_s=0)) is not None:
+                    told.append(event)
+            return told
+
+        told = record(tmp_path / "s.json", live)
+        session = read(tmp_path / "s.json")
+        under_way = max(call.number for call in session.calls) + 1
+        events = [session.events[0].replace(after=under_way), *session.events]
+        with vhal.connect(Replay(session.replace(events=events))) as host:
+            assert live(host) == [told[0], *told]
+
     def test_faults_around_a_replay_take_no_time(self, tmp_path: Path) -> None:
         record(tmp_path / "s.json", lambda host: [host.info(), host.create(vhal.MachineSpec(name="web")).state()])
         plan = FaultPlan()

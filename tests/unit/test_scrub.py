@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -12,6 +16,7 @@ from hypothesis import strategies as st
 import vhal
 from tests.unit.sessions import failure, record, replay
 from vhal.layers.scrub import HIDDEN, Pseudonyms, Scrubber, is_secret
+from vhal.layers.streams import Kept
 
 SECRETS = {
     "user-data": "hunter2hunter2",
@@ -24,6 +29,8 @@ SECRETS = {
     "key": "AAAAC3NzaC1lZDI1NTE5AAAAIsecretkey",
     "meta": "meta-data-password",
 }
+
+AWKWARD = 'say "hunter2"\nto/ä\'lice'
 
 
 def secretive(host: vhal.Host) -> list[Any]:
@@ -71,12 +78,23 @@ class TestSecrets:
         assert again[5].code == "not-found"
 
     @pytest.mark.parametrize(
-        "name", ["password", "db_password", "API-Key", "accessToken", "ssh_keys", "client.secret", "env", "authToken"]
+        "name",
+        [
+            "password",
+            "db_password",
+            "API-Key",
+            "accessToken",
+            "ssh_keys",
+            "client.secret",
+            "env",
+            "authToken",
+            "PGPASSWORD",
+        ],
     )
     def test_names_of_secret_fields(self, name: str) -> None:
         assert is_secret(name)
 
-    @pytest.mark.parametrize("name", ["keyboard", "monkey", "passenger", "tokenizer", "author", "environment", "name"])
+    @pytest.mark.parametrize("name", ["keyboard", "monkey", "bypass", "passenger", "author", "environment", "name"])
     def test_names_of_others(self, name: str) -> None:
         assert not is_secret(name)
 
@@ -88,7 +106,16 @@ class TestSecrets:
             ("in /home/me/disk.img, as", f"in /home/{HIDDEN}, as"),
             ("password=abc next", f"password={HIDDEN} next"),
             ("Authorization: Bearer abcdefgh.ijk", f"Authorization: Bearer {HIDDEN}"),
+            ("Authorization: token abcdefgh", f"Authorization: token {HIDDEN}"),
             ("-----BEGIN RSA PRIVATE KEY-----\nx\n-----END", f"-----BEGIN RSA PRIVATE KEY-----{HIDDEN}-----END"),
+            ("DB_PASSWORD=abc next", f"DB_PASSWORD={HIDDEN} next"),
+            ("at https://h/x?access_token=abc&y=1", f"at https://h/x?access_token={HIDDEN}&y=1"),
+            ("AWS_SECRET_ACCESS_KEY=abc", f"AWS_SECRET_ACCESS_KEY={HIDDEN}"),
+            ("password: 'two words' next", f"password: '{HIDDEN}' next"),
+            (json.dumps(json.dumps({"password": "a'b"})), json.dumps(json.dumps({"password": HIDDEN}))),
+            ("mysql --root-password abc -v", f"mysql --root-password {HIDDEN} -v"),
+            ("login --token --verbose", "login --token --verbose"),
+            ("HTTPS://u:p@ss@h/x@y", f"HTTPS://{HIDDEN}@h/x@y"),
             ("nothing to hide at 10:30", "nothing to hide at 10:30"),
         ],
     )
@@ -105,6 +132,63 @@ class TestSecrets:
         assert scrubbed["token"] == HIDDEN
         assert len(scrubbed["bytes"]) == len(data["bytes"])
         assert HIDDEN in secret or secret.encode() not in scrubbed["bytes"] or set(secret) == {"x"}
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            lambda secret: json.dumps({"p": secret}),
+            lambda secret: f"it was {secret!r}",
+            lambda secret: f"https://h/?q={quote(secret, safe='')}",
+            *(lambda secret, n=n: b64encode(bytes(n) + secret.encode() + b"after").decode() for n in range(3)),
+        ],
+    )
+    def test_a_known_secret_is_covered_as_it_is_written_elsewhere(self, written: Callable[[str], str]) -> None:
+        text = written(AWKWARD)
+        told = Scrubber([AWKWARD]).scrubbed({"told": text})["told"]
+        assert HIDDEN in told
+        assert len(told) < len(text)
+
+    @pytest.mark.parametrize(
+        "word", ["create", "memory", "container", "running", "result", "number", "vhal-session", "Answer", "process"]
+    )
+    def test_a_recording_is_read_whatever_words_are_in_user_data(self, tmp_path: Path, word: str) -> None:
+        def live(host: vhal.Host) -> list[Any]:
+            init = vhal.spec.Init(user_data=f"#cloud-config\n# {word} 52:54:00:00:00:01 192.0.2.7\n")
+            nic = vhal.spec.Nic(mac="52:54:00:00:00:01")
+            vm = host.create(vhal.MachineSpec(name="web", init=init, nics=[nic]))
+            vm.start()
+            return [vm.info(), host.info().name]
+
+        record(tmp_path / "s.json", live)
+        _, driver = replay(tmp_path / "s.json", live)
+        assert driver.left() == []
+
+    def test_a_password_behind_a_users_name_is_known(self, tmp_path: Path) -> None:
+        def live(host: vhal.Host) -> list[Any]:
+            init = vhal.spec.Init(user_data="#cloud-config\nchpasswd:\n  list: |\n    root:hunter2hunter2\n")
+            vm = host.create(vhal.MachineSpec(name="web", kind="container", init=init))
+            vm.start()
+            return [vm.exec(["echo", "hunter2hunter2"])]
+
+        record(tmp_path / "s.json", live)
+        assert "hunter2hunter2" not in (tmp_path / "s.json").read_text()
+
+    def test_a_secret_is_covered_across_the_pieces_of_an_archive(self) -> None:
+        kept = Kept("archive", lambda error: error)
+        pieces = iter((b"TOKEN: s3cr3t", b"-of-env"))
+        for _ in range(2):
+            kept.reading(lambda: next(pieces), lambda piece: (1, piece))
+        scrubbed = Scrubber(["s3cr3t-of-env"]).scrubbed(kept.data())["pieces"]
+        assert b"".join(piece for _, piece in scrubbed) == b"TOKEN: " + b"x" * 13
+
+    def test_a_uuid_may_be_a_secret_and_an_address_is_none(self) -> None:
+        key = "6f9619ff-8b86-4011-b42d-00cf4fc964ff"
+        data = {"env": {"KEY": key, "AT": "192.0.2.7"}, "told": f"{key} at 192.0.2.7"}
+        assert Scrubber().scrubbed(data)["told"] == f"{HIDDEN} at 192.0.2.7"
+
+    def test_a_label_that_is_called_as_an_environment_stays(self) -> None:
+        data = {"labels": {"env": "production"}, "in": "production"}
+        assert Scrubber().scrubbed(data) == data
 
     def test_a_machines_name_stays(self) -> None:
         scrubber = Scrubber(names=["web-server"])

@@ -28,7 +28,7 @@ from vhal.spec.usage import Usage
 TAG = "$"
 """The key that says which type a table stands for."""
 
-_MODELS: dict[str, type[Model]] = {
+MODELS: dict[str, type[Model]] = {
     model.__name__: model
     for model in (
         HostInfo,
@@ -43,7 +43,7 @@ _MODELS: dict[str, type[Model]] = {
     )
 }
 
-_ERRORS: dict[str, type[VhalError]] = {
+ERRORS: dict[str, type[VhalError]] = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, VhalError)
 }
 
@@ -98,8 +98,8 @@ def untagged(data: Any) -> Any:
         return {key: untagged(item) for key, item in data.items()}
     kind = data[TAG]
     try:
-        if kind in _MODELS:
-            return _MODELS[kind].model_validate(data["value"])
+        if kind in MODELS:
+            return MODELS[kind].model_validate(data["value"])
         if kind == "Answer":
             return Answer(tuple(_blocker_of(item) for item in data["blockers"]), data["note"])
         if kind == "Event":
@@ -108,7 +108,7 @@ def untagged(data: Any) -> Any:
         if kind == "error":
             return _error_of(data)
     except ValidationError as error:
-        raise invalid(str(kind), error, _MODELS[str(kind)]) from None
+        raise invalid(str(kind), error, MODELS[str(kind)]) from None
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise InvalidSpec(f"that is no {kind}: {type(error).__name__}: {error}") from None
     raise InvalidSpec(f"there is no type {kind!r} in a recording")
@@ -119,13 +119,13 @@ def _blocker(blocker: Blocker) -> dict[str, Any]:
 
 
 def _blocker_of(data: dict[str, Any]) -> Blocker:
-    given = {**data, "level": Level(data["level"]), "raises": _ERRORS[data["raises"]]}
+    given = {**data, "level": Level(data["level"]), "raises": ERRORS[data["raises"]]}
     return Blocker(**given)
 
 
 def _known(kind: type[VhalError]) -> str:
     """Return the name of an error's class, or of its nearest base that is one of ours."""
-    return next(base.__name__ for base in kind.__mro__ if _ERRORS.get(base.__name__) is base)
+    return next(base.__name__ for base in kind.__mro__ if ERRORS.get(base.__name__) is base)
 
 
 _FACTS = ("hint", "backend", "host", "machine")
@@ -145,7 +145,7 @@ def _error(error: VhalError) -> dict[str, Any]:
 
 
 def _error_of(data: dict[str, Any]) -> VhalError:
-    kind = _ERRORS[data["class"]]
+    kind = ERRORS[data["class"]]
     facts = {name: data[name] for name in _FACTS}
     if data["native"] is not None:
         facts["native"] = NativeWords(data["native"])

@@ -6,6 +6,7 @@ what answers from it is :mod:`vhal.layers.replay`.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from vhal.layers.layer import typed
 from vhal.layers.scrub import Pseudonyms, Scrubber
 from vhal.layers.session import FORMAT, VERSION, write
 from vhal.layers.streams import Kept, RecordedConsole, RecordedProcess, recorded_archive
+from vhal.layers.words import words
 
 UNTOLD = frozenset({"ctx", "listener", "archive"})
 """Arguments that are no data."""
@@ -189,7 +191,7 @@ class Recorder(Around):
             "calls": [_data(record) for record in records],
             "events": [{"to": to, "after": after, "event": tagged(event)} for to, after, event in events],
         }
-        names = {record.machine for record in records}
+        names = {record.machine for record in records} | {self.backend} | words()
         scrubber = Scrubber(_user_data(records), names, others, _hosts(records, events))
         write(scrubber.scrubbed(data), path)
 
@@ -252,13 +254,16 @@ def _data(record: Record) -> dict[str, Any]:
 
 
 def _user_data(records: list[Record]) -> Iterator[str]:
-    """Yield what was in user-data: all of it, and each word that is no key."""
+    """Yield what was in user-data: all of it, and each word that is no key, and its parts: ``root:PASSWORD``."""
     for record in records:
         init = getattr(record.given.get("spec"), "init", None)
         if init is not None and init.user_data is not None:
             text = init.user_data.get_secret_value()
             yield text
-            yield from (word.strip("\"',") for word in text.split() if not word.endswith(":"))
+            for word in text.split():
+                if not word.endswith(":"):
+                    yield word.strip("\"',")
+                    yield from re.split(r"[:=,|\"'\[\]{}]", word)
 
 
 def _hosts(records: list[Record], events: list[tuple[int, int, Event]]) -> set[str]:

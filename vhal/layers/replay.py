@@ -56,7 +56,9 @@ class Replay(Funnel):
                 first.setdefault(ref, recorded.machine)
         self._told = [_event(event.event, f"{source}: events[{n}]") for n, event in enumerate(session.events)]
         self._next_event = 0
-        self._answered: set[int] = set()
+        # A call that was under way when the recording was saved isn't in it, but what happened during it is.
+        told = {number for event in session.events for number in (event.to, event.after)}
+        self._answered = told - {call.number for call in session.calls}
         self._listeners: dict[int, Callable[[Event], None]] = {}
         self._names = Names(first)
         self._now_s = session.calls[0].begun_s if session.calls else 0.0
@@ -137,7 +139,7 @@ class Replay(Funnel):
         with self._lock:
             while self._next_event < len(self._told):
                 recorded, event = self._session.events[self._next_event], self._told[self._next_event]
-                if recorded.after not in self._answered:
+                if not self._answered.issuperset((recorded.to, recorded.after)):
                     return
                 self._next_event += 1
                 listener = self._listeners.get(recorded.to)

@@ -1,20 +1,23 @@
 """Takes out of a recording what must not lie in a repository: secrets always, and on request who and where.
 
 What is known to be secret by its place (user-data, the environment of programs, fields that are named like a password)
-is covered wherever it appears again, in messages and in the output of programs, too. What looks like a secret (keys,
-users in URLs, ``password=…``, what is below a home folder) is covered where it stands. It is no proof: look at a
-recording before you publish it.
+is covered wherever it appears again, in messages and in the output of programs, too, and there also as it is written
+within JSON, a URL or base64. What looks like a secret (keys, users in URLs, ``password=…``, what is below a home
+folder) is covered where it stands. It is no proof: look at a recording before you publish it.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from vhal.layers.encoding import TAG
 
@@ -27,7 +30,15 @@ SHORTEST = 6
 _WORDS = re.compile(r"pass(word|wd|phrase)?|tokens?|secrets?|(api)?keys?|credentials?|auth", re.I)
 """A field is secret if one of these is a word of its name."""
 
+_SAYS = r"(?:(?<![a-z])pass|passw(?:or)?d|passphrase|token|secret|(?:api|access)[_-]?key)"
+"""How a name of a secret ends, in any case: ``DB_PASSWORD``, ``access_token``."""
+
+_ENDS = re.compile(rf"{_SAYS}$", re.I)
+
 _BINARY = "utf-8", "surrogateescape"
+
+_SAID = r"(?P<quote>\\?[\"'])?(?P<secret>(?(quote)(?:(?!(?P=quote))[^\n])+|[^\s\"',;&]+))"
+"""What stands behind it: all of it if it is quoted, also within JSON within a text; else a word."""
 
 _LOOKS = [
     re.compile(pattern, re.S)
@@ -35,9 +46,11 @@ _LOOKS = [
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<secret>.*?)-----END",
         r"\b(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-nistp\d+|sk-[a-z0-9-]+@openssh\.com)"
         r" (?P<secret>[A-Za-z0-9+/=]{16,}(?: [^\x00-\x1f\x7f\"']*)?)",
-        r"[a-z][a-z0-9+.-]*://(?P<secret>[^/\s@\"']+)@",
-        r"(?i:\b(?:pass(?:word|wd|phrase)?|token|secret|api[_-]?key)[\"']?\s*[=:]\s*[\"']?)(?P<secret>[^\s\"',;&]+)",
-        r"(?i:\b(?:bearer|basic)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{8,})",
+        # To the last @, since people forget to escape the one in a password.
+        r"://(?P<secret>[^/?#\s\"']+)@",
+        rf"(?i:{_SAYS})(?:\\?[\"'])?\s*[=:]\s*{_SAID}",
+        rf"(?i:(?<![\w-])--?[a-z-]*{_SAYS})[ \t]+(?!-){_SAID}",
+        r"(?i:\b(?:bearer|basic|authorization:\s*\w+)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{8,})",
         r"/(?:home|Users)/(?P<secret>[^\s\"':,;]+)",
     )
 ]
@@ -50,7 +63,7 @@ _HOSTLY = re.compile(
 
 
 _HOST = re.compile(r"[A-Za-z][A-Za-z0-9.-]*")
-_URL = re.compile(rf"[a-z][a-z0-9+.-]*://(?:[^/\s@]+@)?({_HOST.pattern})")
+_URL = re.compile(rf"://(?:[^/?#\s\"']+@)?({_HOST.pattern})")
 
 
 def _home() -> list[re.Pattern[str]]:
@@ -119,7 +132,7 @@ class Scrubber:
 
     Args:
         secrets: Values that are known to be secret.
-        names: Whole values that must stay, since the recording is found by them.
+        names: Whole values that must stay, since the recording is found or read by them.
         pseudonyms: Other names for what tells who and where; None to let it stay.
         hosts: Names of hosts, for the pseudonyms; those in fields named ``host`` and in URLs are known anyway.
     """
@@ -132,17 +145,20 @@ class Scrubber:
         hosts: Iterable[str] = (),
     ) -> None:
         self._names = frozenset(names)
-        self._secrets = {secret for secret in secrets if len(secret) >= SHORTEST} - self._names
+        self._secrets: set[str] = set()
+        for secret in secrets:
+            self._learn(secret)
         self._pseudonyms = pseudonyms
         self._hosts = set(hosts)
         self._looks = [*_LOOKS, *_home()]
+        self._known: list[str] = []
         self._done: dict[str, str] = {}
 
     def scrubbed(self, data: Any) -> Any:
         """Return a copy of ``data``, tables, lists, texts and bytes, without its secrets."""
         self._collect(data, hidden=False)
-        known = sorted(self._secrets, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        # The longest first, since one may be a part of another.
+        self._known = sorted({form for secret in self._secrets for form in _forms(secret)}, key=len, reverse=True)
         return self._rewritten(data, hidden=False, archive=False)
 
     def _collect(self, data: Any, *, hidden: bool) -> None:
@@ -150,20 +166,28 @@ class Scrubber:
             for key, item in data.items():
                 if key in ("host", "hostname") and isinstance(item, str) and _HOST.fullmatch(item):
                     self._hosts.add(item)
-                self._collect(item, hidden=hidden or is_secret(key))
+                self._collect(item, hidden=hidden or _covers(key, item))
         elif isinstance(data, list):
             for before, item in pairwise([None, *data]):
                 self._collect(item, hidden=hidden or _is_flag(before))
         elif isinstance(data, str):
             self._hosts.update(_URL.findall(data))
-            if hidden and len(data) >= SHORTEST and data not in self._names:
-                self._secrets.add(data)
+            if hidden:
+                self._learn(data)
+
+    def _learn(self, secret: str) -> None:
+        if len(secret) < SHORTEST or secret in self._names:
+            return
+        address = _HOSTLY.fullmatch(secret)
+        # An address tells where, not what; and what has one isn't valid without it. A uuid can be a key, too.
+        if address is None or address.lastgroup == "uuid":
+            self._secrets.add(secret)
 
     def _rewritten(self, data: Any, *, hidden: bool, archive: bool) -> Any:
         if isinstance(data, dict):
             archive = archive or data.get(TAG) == "archive"
             return {
-                self._text(str(key)): self._rewritten(item, hidden=hidden or is_secret(key), archive=archive)
+                self._text(str(key)): self._rewritten(item, hidden=hidden or _covers(key, item), archive=archive)
                 for key, item in data.items()
             }
         if isinstance(data, list):
@@ -199,8 +223,8 @@ class Scrubber:
         return text.encode(*_BINARY)
 
     def _covered(self, text: str, mask: Callable[[str], str]) -> str:
-        if self._known is not None:
-            text = self._known.sub(lambda match: mask(match[0]), text)
+        for secret in self._known:
+            text = text.replace(secret, mask(secret))
         for looks in self._looks:
             text = looks.sub(lambda match: _within(match, mask), text)
         return text
@@ -209,13 +233,31 @@ class Scrubber:
 @lru_cache(4096)
 def is_secret(key: object) -> bool:
     """Return whether a field of that name is secret: the environment of a program is, and ``db_password``."""
-    words = re.findall(r"[a-z]+|[A-Z]+[a-z]*", str(key))
-    return key == "env" or any(_WORDS.fullmatch(word) for word in words)
+    name = str(key)
+    words = re.findall(r"[a-z]+|[A-Z]+[a-z]*", name)
+    return name == "env" or _ENDS.search(name) is not None or any(_WORDS.fullmatch(word) for word in words)
+
+
+def _covers(key: object, item: object) -> bool:
+    # An environment has variables; a label of that name says "production".
+    return is_secret(key) and not (key == "env" and isinstance(item, str))
 
 
 def _is_flag(argument: object) -> bool:
     """Return whether what follows ``argument`` on a command line is secret."""
     return isinstance(argument, str) and argument[:1] == "-" and "=" not in argument and is_secret(argument)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield a secret as it is, and as it is written within JSON, source code, a URL and base64."""
+    yield from (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe=""))
+    data = secret.encode(*_BINARY)
+    yield b64encode(data).decode()
+    for before in range(3):
+        # Within a longer text it begins at any of the three bytes that four characters stand for. The characters at its
+        # ends also stand for what is around it.
+        whole = slice(-(-before * 8 // 6), (before + len(data)) * 8 // 6)
+        yield b64encode(bytes(before) + data).decode()[whole]
 
 
 def _as_long(secret: str) -> str:

@@ -35,7 +35,7 @@ class Kept:
         with self._lock:
             merged: list[tuple[int, bytes]] = []
             for descriptor, piece in self._pieces:
-                if merged and merged[-1][0] == descriptor and self.kind != "archive":
+                if merged and merged[-1][0] == descriptor:
                     piece = merged.pop()[1] + piece
                 merged.append((descriptor, piece))
             error = None if self._error is None else tagged(self._error)
