@@ -11,7 +11,7 @@ import pytest
 from vhal_mock.clock import Clock, Signal
 
 from vhal.driver import Context
-from vhal.errors import HostUnreachable, InvalidState, OperationAborted, OperationTimeout
+from vhal.errors import HostUnreachable, InvalidSpec, InvalidState, OperationAborted, OperationTimeout
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -22,6 +22,13 @@ class TestTime:
         clock.spend(3600)
         clock.spend(0.5, Context(60))
         assert clock.now_s == 3600.5
+
+    @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+    def test_cant_advance_by_what_is_no_time(self, seconds: float) -> None:
+        clock = Clock()
+        with pytest.raises(InvalidSpec, match="time can't advance"):
+            clock.advance(seconds)
+        assert clock.now_s == 0
 
     def test_jumps_from_one_thing_to_the_next(self) -> None:
         clock, seen = Clock(), []

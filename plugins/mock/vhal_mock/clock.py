@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from heapq import heappop, heappush
+from math import inf
 from typing import Any
 
 from vhal.driver.context import Context
-from vhal.errors import InvalidState, OperationTimeout
+from vhal.errors import InvalidSpec, InvalidState, OperationTimeout
 
 
 class Alarm:
@@ -147,8 +148,21 @@ class Clock:
             finally:
                 self.cancel(alarm)
 
-    advance = spend
-    """Let so many seconds pass, with everything that is to happen in them: for tests."""
+    def advance(self, seconds: float) -> None:
+        """Let so many seconds pass, with everything that is to happen in them: for tests.
+
+        Raises:
+            vhal.errors.InvalidSpec: That is no time that can pass: it is negative, infinite or no number.
+            vhal.errors.InvalidState: The clock runs this call itself: see :meth:`at`.
+            BaseException: What something that happened raised.
+        """
+        if not 0 <= seconds < inf:
+            raise InvalidSpec(
+                f"time can't advance by {seconds:g} s",
+                problems=[("seconds", "must be finite, and not negative")],
+                hint="time goes on, and never back",
+            )
+        self.spend(seconds)
 
     def wait(self, signal: Signal, ctx: Context | None = None) -> None:
         """Let time pass until ``signal`` is set.
@@ -234,7 +248,11 @@ class Clock:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Let time stand still while the block runs, except while this thread itself waits for it."""
+        """Let time stand still while the block runs, except while this thread itself waits for it.
+
+        Precondition: the block doesn't wait for another thread that needs time to pass, as ``Operation.result()`` and
+        ``Thread.join()`` may: neither would ever go on. Do that after it.
+        """
         depth = getattr(self._mine, "depth", 0)
         with self.lock:
             self.held += not depth
