@@ -182,6 +182,8 @@ class TestUsage:
         a, b = result.as_dict()["samples"]["hosts"]
         assert a["sent"][1] == b["received"][1] > 1_000_000_000
         assert a["sent"][0] == a["received"][1] == 0
+        # Until it has gone over, b holds a place for it, and no machine.
+        assert (a["machines"][1], b["machines"][1]) == (1, 0)
 
     def test_the_end_is_recorded_whatever_the_step(self) -> None:
         assert happen(sample_s=70).samples.times_s == [0, 70, 140, 210, 280, 300]
