@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _file = click.argument("file", type=click.Path(path_type=Path))
 # What a scenario takes, said before anything is read.
 _spans = click.FloatRange(0, 31_536_000, min_open=True)
-_seeds = click.IntRange(0, (1 << 63) - 1)
+_seeds = click.IntRange(min=0)
 _until = click.option(
     "--until",
     "until_s",
