@@ -15,7 +15,7 @@ from vhal.spec import Bytes, MachineSpec, Model, Name
 from vhal.spec.frozen import FrozenDict
 from vhal_mock.gpu import PARTED
 from vhal_mock.model import GpuModel, HostModel, LinkModel
-from vhal_mock.progression import Progression
+from vhal_mock.progression import Change, Progression
 
 Factor = Annotated[float, Field(ge=1, le=100)]
 Size = Annotated[Bytes, Field(ge=1 << 20, le=1 << 60)]
@@ -142,7 +142,7 @@ class WorldSpec(Model):
     """Of everything that is random in it."""
     speed: Annotated[float, Field(gt=0)] | None = None
     """Virtual seconds in a real one; without it, as fast as it goes."""
-    progression: FrozenDict[Literal["boot", "stop"], Progression] = FrozenDict()
+    progression: FrozenDict[Change, Progression] = FrozenDict()
     """How a change comes about: see :mod:`vhal_mock.progression`."""
 
 
