@@ -199,6 +199,13 @@ EVENTFUL = [
 DEAF = {**WEB, "count": 3, "spec": {**WEB["spec"], "options": {"mock": {"stop_s": None}}}}  # type: ignore[dict-item]
 
 
+def test_what_waits_for_another_at_the_end_is_left_unfinished() -> None:
+    shorter = [{"action": action, "machine": "web", "time_s": 299} for action in ("stop", "start", "stop")]
+    result = happen(*shorter)
+    assert [action.event for action in result.unfinished] == ["events[0]", "events[1]", "events[2]"]
+    assert [standing.state for standing in result.machines] == ["stopping"]
+
+
 def test_the_same_seed_gives_the_same_bytes() -> None:
     def text(seed: int) -> str:
         faults = [{"at": "migration.transfer.*", "kind": "delay", "probability": 0.5, "times": None}]
