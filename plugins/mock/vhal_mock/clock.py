@@ -243,7 +243,7 @@ class Clock:
             del self._sleepers[signal]
 
     def _let_pass(self, signal: Signal) -> None:
-        """Run the next alarm, or sleep until there is one that may run. Precondition: the lock is held, however often."""
+        """Run the next alarm, or sleep until there is one that may run. Precondition: the lock is held."""
         while self._queue and self._queue[0][2].action is None:
             heappop(self._queue)
         if self.held or self._driver is not None or not self._queue:
