@@ -124,6 +124,20 @@ def test_a_fleet_that_is_made_up_can_be_run(cli: Cli, tmp_path: Path) -> None:
     assert sum(int(row[-1]) for row in rows if row and row[0] in ("h1", "h2", "h3", "h4")) == 20
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("run", "FILE", "--seed", "-1"), "--seed"),
+        (("run", "FILE", "--until", "-5"), "--until"),
+        (("run", "FILE", "--until", "1e9"), "--until"),
+        (("generate", "--seed", "-1"), "--seed"),
+    ],
+)
+def test_an_option_that_no_scenario_takes(cli: Cli, file: Path, words: tuple[str, ...], option: str) -> None:
+    error = cli.error("sim", *(str(file) if word == "FILE" else word for word in words), code=2)
+    assert option in error["message"]
+
+
 @pytest.mark.parametrize("verb", ["run", "check"])
 @pytest.mark.parametrize(
     ("change", "path", "hint"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -227,6 +228,17 @@ class TestOnTheMock:
         assert done.exit_code == 1
         assert b"ZeroDivisionError" in done.errors
 
+    @pytest.mark.parametrize("exit_code", [0, 3, None])
+    def test_a_program_may_exit(self, world: World, web: vhal.Machine, exit_code: int | None) -> None:
+        world.program("leave", lambda run: sys.exit(exit_code))
+        assert web.exec(["leave"], timeout_s=30).exit_code == (exit_code or 0)
+
+    def test_a_program_that_returns_no_number_fails(self, world: World, web: vhal.Machine) -> None:
+        world.program("odd", lambda run: "done")  # type: ignore[arg-type, return-value]
+        done = web.exec(["odd"], timeout_s=30)
+        assert done.exit_code == 1
+        assert b"TypeError" in done.errors
+
     def test_sleep_passes_virtual_time(self, world: World, web: vhal.Machine) -> None:
         web.wait()
         booted_s = world.clock.now_s
@@ -237,6 +249,7 @@ class TestOnTheMock:
         assert 109 < world.clock.now_s - booted_s <= 110
         assert web.exec(["sleep", "x"]).exit_code == 1
         assert web.exec(["sleep", "-1"]).exit_code == 1
+        assert web.exec(["sleep", "nan"], timeout_s=10).exit_code == 1
 
     def test_time_that_others_spend_counts_too(self, world: World, web: vhal.Machine) -> None:
         with web.spawn(["sleep", "5"]) as program:

@@ -6,6 +6,7 @@ a field that there isn't. Both follow from the models along the way.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin
@@ -30,13 +31,19 @@ class Location:
             self._step(part)
 
     def nearest(self, problem: Any) -> str | None:
-        """Return the nearest name to the one that isn't there, or None: for a field, or the tag of a union."""
+        """Return the nearest name to the one that isn't there, or None.
+
+        It may be a field, the tag of a union, or one of the few words that something can be.
+        """
         if problem["type"] == "extra_forbidden" and self._written is not None:
             known = sorted({name for model in self._models for name in model.model_fields})
             return next(iter(get_close_matches(self._written, known, 1)), None)
         if problem["type"] == "union_tag_invalid":
             known = [tag.strip(" '") for tag in problem["ctx"]["expected_tags"].split(",")]
             return next(iter(get_close_matches(problem["ctx"]["tag"], known, 1, 0.3)), None)
+        if problem["type"] in ("enum", "literal_error") and isinstance(problem["input"], str):
+            known = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+            return next(iter(get_close_matches(problem["input"], known, 1)), None)
         return None
 
     def _step(self, part: int | str) -> None:

@@ -89,7 +89,7 @@ def invalid(what: str, error: ValidationError, model: type[BaseModel]) -> Invali
     """
     from vhal.spec.location import Location
 
-    found = [(Location(model, item["loc"]), item) for item in error.errors(include_input=False)]
+    found = [(Location(model, item["loc"]), item) for item in error.errors()]
     problems = [(place.path, _reason(item)) for place, item in found]
     listed = "; ".join(f"{path}: {reason}" if path else reason for path, reason in problems)
     near = next(filter(None, (place.nearest(item) for place, item in found)), None)

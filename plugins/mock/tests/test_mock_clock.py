@@ -11,7 +11,7 @@ import pytest
 from vhal_mock.clock import Clock, Signal
 
 from vhal.driver import Context
-from vhal.errors import HostUnreachable, InvalidState, OperationAborted, OperationTimeout
+from vhal.errors import HostUnreachable, InvalidSpec, InvalidState, OperationAborted, OperationTimeout
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -22,6 +22,26 @@ class TestTime:
         clock.spend(3600)
         clock.spend(0.5, Context(60))
         assert clock.now_s == 3600.5
+
+    def test_several_may_wait_for_one_task(self) -> None:
+        clock, seen = Clock(), []
+        first = clock.begin(lambda: clock.advance(3))
+
+        def follow() -> None:
+            clock.join(first)
+            seen.append(clock.now_s)
+            clock.advance(2)
+
+        others = [clock.begin(follow) for _ in range(2)]
+        clock.join(first, *others)
+        assert (seen, clock.now_s, clock.held) == ([3, 3], 5, 0)
+
+    @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+    def test_cant_advance_by_what_is_no_time(self, seconds: float) -> None:
+        clock = Clock()
+        with pytest.raises(InvalidSpec, match="time can't advance"):
+            clock.advance(seconds)
+        assert clock.now_s == 0
 
     def test_jumps_from_one_thing_to_the_next(self) -> None:
         clock, seen = Clock(), []

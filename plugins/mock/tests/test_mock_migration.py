@@ -14,7 +14,7 @@ import vhal
 from vhal.driver import Context, MigrationPolicy, Offer, Ticket
 from vhal.driver.driver import StopMode
 from vhal.driver.event import EventKind
-from vhal.errors import AlreadyExists, EngineError, MigrationFailed, NotFound, OperationTimeout, VhalError
+from vhal.errors import AlreadyExists, EngineError, InvalidSpec, MigrationFailed, NotFound, OperationTimeout, VhalError
 from vhal.spec import MachineSpec, MachineState
 
 S = MachineState
@@ -159,6 +159,15 @@ def test_a_deadline_undoes_it() -> None:
         assert vm.state() is S.RUNNING
         assert vm.host is a
         assert b.machines() == []
+
+
+@pytest.mark.parametrize("factor", [0, -1, 1.5, float("nan")])
+def test_a_link_cant_carry_nothing_or_more_than_it_did(factor: float) -> None:
+    world = World.from_spec({"hosts": [{"name": "a"}]})
+    with pytest.raises(InvalidSpec, match="links can't carry") as caught:
+        world.host("a").trouble.slow_down(factor)
+    assert caught.value.hint
+    assert not len(world.log)
 
 
 def test_a_slow_link_takes_longer() -> None:

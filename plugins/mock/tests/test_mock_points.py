@@ -115,7 +115,7 @@ class TestKinds:
             vm.start()
         assert vm.state() is S.RUNNING
 
-    @pytest.mark.parametrize("at", ["migration.offer.begin", "migration.commit.begin", "reboot.begin"])
+    @pytest.mark.parametrize("at", ["migration.offer.begin", "migration.prepare.begin", "reboot.begin"])
     def test_a_lost_reply_is_not_found_again_by_a_call_inside(self, at: str) -> None:
         lab = Lab(Fault(at=at, kind="lost-reply"))
         vm = lab.vm()

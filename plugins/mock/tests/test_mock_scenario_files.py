@@ -109,10 +109,10 @@ WRONG: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "did you mean 'migration.transfer.",
     ),
     "an unknown kind of fault": (
-        {**GOOD, "faults": [{"at": "create.begin", "kind": "eror"}]},
+        {**GOOD, "faults": [{"at": "create.begin", "kind": "hots-crash"}]},
         "faults[0].kind",
-        "",
-        "",
+        "'host-crash'",
+        "did you mean 'host-crash'?",
     ),
     "an unknown profile": (
         {**GOOD, "machines": [guest(workload={"profile": "perodic"})]},
@@ -132,7 +132,12 @@ WRONG: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "options.mock.dirtyrate: there is no such field",
         "did you mean 'dirty_rate'?",
     ),
-    "an unknown progression": ({**GOOD, "progression": {"boots": {}}}, "progression.boots", "must match", ""),
+    "an unknown progression": (
+        {**GOOD, "progression": {"boots": {}}},
+        "progression.boots",
+        "'boot' or 'stop'",
+        "did you mean 'boot'?",
+    ),
     "a negative size": ({**GOOD, "hosts": [{"name": "alpha", "memory": -1}]}, "hosts[0].memory", "between 0 and", ""),
     "an absurd size": (
         {**GOOD, "hosts": [{"name": "alpha", "memory": "9999999TiB"}]},
@@ -161,6 +166,30 @@ WRONG: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "an endless time": ({**GOOD, "until_s": float("inf")}, "until_s", "", ""),
     "too many samples": ({**GOOD, "sample_s": 0.0001}, "", "more than 100,000 samples", ""),
     "a negative seed": ({**GOOD, "seed": -1}, "seed", "greater than", ""),
+    "an unknown scheme of a GPU": (
+        {**GOOD, "hosts": [{"name": "alpha", "gpus": [{"scheme": "migs"}]}]},
+        "hosts[0].gpus[0].scheme",
+        "'vgpu'",
+        "did you mean 'mig'?",
+    ),
+    "partitions of an unknown GPU": (
+        {**GOOD, "hosts": [{"name": "alpha", "gpus": [{"model": "T4", "scheme": "mig"}]}]},
+        "hosts[0].gpus[0]",
+        "partitions are known of A100, A30 and H100 only",
+        "",
+    ),
+    "a link of hosts, and of a domain that there isn't": (
+        {**GOOD, "links": [{"name": "up", "hosts": ["alpha"], "domain": {"rak": "r9"}, "bandwidth": "1GB"}]},
+        "links[0].domain",
+        "no host is in rak = 'r9'",
+        "",
+    ),
+    "a workload that changes all the time": (
+        {**GOOD, "machines": [guest(workload={"profile": "periodic", "period_s": 1e-6})]},
+        "machines[0]",
+        "greater than or equal to 0.1",
+        "",
+    ),
     "two hosts with one name": (
         {**GOOD, "hosts": [{"name": "alpha"}, {"name": "alpha"}]},
         "hosts[1].name",

@@ -182,6 +182,8 @@ class TestUsage:
         a, b = result.as_dict()["samples"]["hosts"]
         assert a["sent"][1] == b["received"][1] > 1_000_000_000
         assert a["sent"][0] == a["received"][1] == 0
+        # Until it has gone over, b holds a place for it, and no machine.
+        assert (a["machines"][1], b["machines"][1]) == (1, 0)
 
     def test_the_end_is_recorded_whatever_the_step(self) -> None:
         assert happen(sample_s=70).samples.times_s == [0, 70, 140, 210, 280, 300]
@@ -195,6 +197,13 @@ EVENTFUL = [
     {"time_s": 32, "action": "migrate", "machine": "web3", "to": "a", "timeout_s": 60},
 ]
 DEAF = {**WEB, "count": 3, "spec": {**WEB["spec"], "options": {"mock": {"stop_s": None}}}}  # type: ignore[dict-item]
+
+
+def test_what_waits_for_another_at_the_end_is_left_unfinished() -> None:
+    shorter = [{"action": action, "machine": "web", "time_s": 299} for action in ("stop", "start", "stop")]
+    result = happen(*shorter)
+    assert [action.event for action in result.unfinished] == ["events[0]", "events[1]", "events[2]"]
+    assert [standing.state for standing in result.machines] == ["stopping"]
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:

@@ -97,7 +97,7 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"seed": -1}, "seed", "", ""),
     ({"speed": 0}, "speed", "", ""),
     ({"progression": {"boot": {"by": "looks"}}}, "progression.boot", "looks", ""),
-    ({"progression": {"sleep": {}}}, "progression.sleep", "boot|stop", ""),
+    ({"progression": {"sleep": {}}}, "progression.sleep", "'boot' or 'stop'", ""),
     ({"faults": [{"at": "start.begin", "probability": 2}]}, "faults[0].probability", "", ""),
     ({"faults": [{"at": "start.begin", "kind": "meteor"}]}, "faults[0].kind", "host-crash", ""),
     ({"machines": [{"host": "alpha", "spec": {"name": "x", "memory": "99GiB"}}]}, "machines[0]", "32 GiB", "larger"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vhal_mock.trace import Traces
 from vhal_mock.workload import Burst, Constant, Periodic, Workload
 from vhal_mock.world import World
 
@@ -191,6 +192,9 @@ class TestTracesThatAreWrong:
             ("time_s,cpu\n0,0.5\n60,-1\n", "row 3: cpu is -1"),
             ("time_s,cpu\n0,0.5\n60,nan\n", "row 3: cpu is nan"),
             ("time_s,cpu\n60,0.5\n0,0.5\n", "row 3: it is -60 s after"),
+            ("time_s,cpu\n0,0.5\nnan,0.5\n60,1\n", "row 3: it is nan s after"),
+            ("time_s,cpu\n0,0.5\ninf,0.5\n", "row 3: it is inf s after"),
+            ("time_s,cpu\n0,0.5\n0.01,0.5\n", "row 3: it is 0.01 s after"),
         ],
     )
     def test_say_where(self, tmp_path: Path, text: str, said: str) -> None:
@@ -202,6 +206,10 @@ class TestTracesThatAreWrong:
         assert said in caught.value.message
         assert "t.csv" in caught.value.message
         assert caught.value.hint
+
+    def test_a_mark_at_the_beginning_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text("\ufefftime_s,cpu\n0,0.25\n60,0.5\n", encoding="utf-8")
+        assert Traces(tmp_path).read("t.csv", "cpu").level(0) == 0.25
 
     def test_a_column_or_a_file_that_isnt_there(self, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text("time_s,web,db\n0,0,0\n1,0,0\n")

@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from heapq import heappop, heappush
+from math import inf
 from typing import Any
 
 from vhal.driver.context import Context
-from vhal.errors import InvalidState, OperationTimeout
+from vhal.errors import InvalidSpec, InvalidState, OperationTimeout
 
 
 class Alarm:
@@ -35,7 +36,7 @@ class Alarm:
 class Signal:
     """Something that one thread waits for. Set it with the clock's lock held, as alarms do."""
 
-    __slots__ = ("_clock", "error", "holds", "is_over", "is_set")
+    __slots__ = ("_clock", "changed", "error", "holds", "is_over", "is_set")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -46,6 +47,8 @@ class Signal:
         """What the waiting thread raises when it goes on."""
         self.holds = False
         """Whether that thread holds the clock while it doesn't wait."""
+        self.changed: threading.Condition | None = None
+        """What that thread sleeps on, once it does."""
 
     def set(self, error: BaseException | None = None) -> None:
         """Let the thread go on. Idempotent: who sets it first says how."""
@@ -62,15 +65,17 @@ class Signal:
         if not self.is_over:
             self.is_set = self.is_over = True
             # Counted here, not when the thread has woken up: in between, time must not pass.
-            self._clock.claim(self.holds)
+            self._clock.claim(self)
 
 
 class Task:
     """A call in a thread of its own that the clock waits for."""
 
-    def __init__(self, clock: Clock, call: Callable[[], Any]) -> None:
+    def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
-        self.ended = Signal(clock)
+        self.is_over = False
+        self.joined: list[Signal] = []
+        """What those wait for that wait for its end: one each."""
         self.result: Any = None
         self.error: BaseException | None = None
         self.thread: threading.Thread | None = None
@@ -96,14 +101,15 @@ class Clock:
         self.now_s = 0.0
         self.speed = speed
         self.lock = threading.RLock()
-        self._turn = threading.Condition(self.lock)
+        self._sleepers: dict[Signal, None] = {}
+        """What the threads wait for that sleep until they are woken: see :meth:`_wake`."""
         self._queue: list[tuple[float, int, Alarm]] = []
         self._numbers = itertools.count()
         self.held = 0
         """Threads that keep time from passing: they hold the clock, and don't wait."""
         self._mine = threading.local()
-        self._driven = False
-        """Whether a thread lets real time pass for all."""
+        self._driver: Signal | None = None
+        """What the thread waits for that lets real time pass for all, if one does."""
         self._acting: int | None = None
         """The thread in which something happens now."""
 
@@ -118,7 +124,7 @@ class Clock:
         alarm = Alarm(at_s, action)
         with self.lock:
             heappush(self._queue, (at_s, next(self._numbers), alarm))
-            self._turn.notify_all()
+            self._wake()
         return alarm
 
     def cancel(self, alarm: Alarm | None) -> None:
@@ -147,8 +153,21 @@ class Clock:
             finally:
                 self.cancel(alarm)
 
-    advance = spend
-    """Let so many seconds pass, with everything that is to happen in them: for tests."""
+    def advance(self, seconds: float) -> None:
+        """Let so many seconds pass, with everything that is to happen in them: for tests.
+
+        Raises:
+            vhal.errors.InvalidSpec: That is no time that can pass: it is negative, infinite or no number.
+            vhal.errors.InvalidState: The clock runs this call itself: see :meth:`at`.
+            BaseException: What something that happened raised.
+        """
+        if not 0 <= seconds < inf:
+            raise InvalidSpec(
+                f"time can't advance by {seconds:g} s",
+                problems=[("seconds", "must be finite, and not negative")],
+                hint="time goes on, and never back",
+            )
+        self.spend(seconds)
 
     def wait(self, signal: Signal, ctx: Context | None = None) -> None:
         """Let time pass until ``signal`` is set.
@@ -177,15 +196,15 @@ class Clock:
             signal.holds = getattr(self._mine, "depth", 0) > 0
             if signal.holds and not signal.is_over:
                 self.held -= 1
-                self._turn.notify_all()
+                self._wake()
             try:
                 with nullcontext() if ctx is None else ctx.on_abort(lambda: self._interrupt(signal)):
                     while not signal.is_over:
-                        self._let_pass()
+                        self._let_pass(signal)
             finally:
                 signal.go()
                 self.cancel(limit)
-                self._turn.notify_all()
+                self._wake()
             passed = self.now_s - begun
         if ctx is not None:
             ctx.advance(passed, waited_s=passed / self.speed if self.speed else 0.0)
@@ -198,27 +217,46 @@ class Clock:
         with self.lock:
             signal.set()
 
-    def claim(self, holds: bool) -> None:
-        """Take note that a thread which waited goes on. Precondition: the lock is held."""
-        if holds:
-            self.held += 1
-        self._turn.notify_all()
+    def claim(self, signal: Signal) -> None:
+        """Take note that a thread which waited for ``signal`` goes on. Precondition: the lock is held."""
+        self.held += signal.holds
+        if signal.changed is not None:
+            signal.changed.notify()
 
-    def _let_pass(self) -> None:
-        """Run the next alarm, or wait until there is one that may run. Precondition: the lock is held, once or more."""
+    def _wake(self) -> None:
+        """Wake one thread, to look whether something may happen now. Precondition: the lock is held.
+
+        One is enough, since whoever goes on or lets time pass wakes the next; with all of them woken each time, moving
+        many machines at once would take a time that grows with the square of their number.
+        """
+        signal = self._driver or next(iter(self._sleepers), None)
+        if signal is not None and signal.changed is not None:
+            signal.changed.notify()
+
+    def _sleep(self, signal: Signal, seconds: float | None = None) -> None:
+        if signal.changed is None:
+            signal.changed = threading.Condition(self.lock)
+        self._sleepers[signal] = None
+        try:
+            signal.changed.wait(seconds)
+        finally:
+            del self._sleepers[signal]
+
+    def _let_pass(self, signal: Signal) -> None:
+        """Run the next alarm, or sleep until there is one that may run. Precondition: the lock is held."""
         while self._queue and self._queue[0][2].action is None:
             heappop(self._queue)
-        if self.held or self._driven or not self._queue:
-            self._turn.wait()
+        if self.held or self._driver is not None or not self._queue:
+            self._sleep(signal)
             return
         at_s = self._queue[0][0]
         if self.speed is not None and at_s > self.now_s:
-            self._driven = True
+            self._driver = signal
             begun = time.monotonic()
             try:
-                self._turn.wait((at_s - self.now_s) / self.speed)
+                self._sleep(signal, (at_s - self.now_s) / self.speed)
             finally:
-                self._driven = False
+                self._driver = None
             self.now_s = min(at_s, self.now_s + (time.monotonic() - begun) * self.speed)
             return
         _, _, alarm = heappop(self._queue)
@@ -234,7 +272,11 @@ class Clock:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Let time stand still while the block runs, except while this thread itself waits for it."""
+        """Let time stand still while the block runs, except while this thread itself waits for it.
+
+        Precondition: the block doesn't wait for another thread that needs time to pass, as ``Operation.result()`` and
+        ``Thread.join()`` may: neither would ever go on. Do that after it.
+        """
         depth = getattr(self._mine, "depth", 0)
         with self.lock:
             self.held += not depth
@@ -245,7 +287,7 @@ class Clock:
             with self.lock:
                 self._mine.depth = depth
                 self.held -= not depth
-                self._turn.notify_all()
+                self._wake()
 
     def begin(self, call: Callable[[], Any], at_s: float | None = None) -> Task:
         """Make ``call`` in a thread of its own, at that time or now; it starts when somebody waits.
@@ -253,15 +295,17 @@ class Clock:
         Of several tasks one runs at a time, until it waits for time to pass; which is next is decided by time, then by
         the order in which they were begun. So they are the same in each run.
         """
-        task = Task(self, call)
+        task = Task(call)
 
         def work() -> None:
             self._mine.depth = 1
             task.run()
             with self.lock:
                 self.held -= 1
-                task.ended.set()
-                self._turn.notify_all()
+                task.is_over = True
+                for signal in task.joined:
+                    signal.set()
+                self._wake()
 
         def start() -> None:
             self.held += 1
@@ -272,9 +316,13 @@ class Clock:
         return task
 
     def join(self, *tasks: Task) -> None:
-        """Let time pass until the tasks have ended."""
+        """Let time pass until the tasks have ended. Several threads may wait for one."""
         for task in tasks:
-            self.wait(task.ended)
+            with self.lock:
+                if not task.is_over:
+                    signal = Signal(self)
+                    task.joined.append(signal)
+                    self.wait(signal)
             if task.thread is not None:
                 task.thread.join()
 

@@ -12,8 +12,17 @@ if TYPE_CHECKING:
     from vhal_mock.scenario import Scenario
 
 _file = click.argument("file", type=click.Path(path_type=Path))
-_until = click.option("--until", "until_s", type=float, metavar="SECONDS", help="Stop after so many virtual seconds.")
-_seed = click.option("--seed", type=int, help="Another seed than the scenario's.")
+# What a scenario takes, said before anything is read.
+_spans = click.FloatRange(0, 31_536_000, min_open=True)
+_seeds = click.IntRange(min=0)
+_until = click.option(
+    "--until",
+    "until_s",
+    type=_spans,
+    metavar="SECONDS",
+    help="Stop after so many virtual seconds.",
+)
+_seed = click.option("--seed", type=_seeds, help="Another seed than the scenario's.")
 
 
 @click.group("sim")
@@ -85,7 +94,7 @@ def check(shell: Shell, file: Path) -> None:
 @click.option(
     "--machines", type=click.IntRange(0, 1_000_000), default=200, show_default=True, help="How many machines."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is made up.")
+@click.option("--seed", type=_seeds, default=0, show_default=True, help="Of everything that is made up.")
 @click.option("-o", "--output", type=click.File("w", encoding="utf-8"), default="-", help="Write it there.")
 @click.pass_obj
 def generate(shell: Shell, hosts: int, machines: int, seed: int, output: IO[str]) -> None:

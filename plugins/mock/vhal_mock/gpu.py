@@ -31,6 +31,9 @@ memory."""
 NARROW = {"1g": (1, (0, 1, 4, 5)), "2g": (2, (0, 4)), "4g": (8, (0,))}
 """The same for an A30, whose four compute slices stand in eight places."""
 
+PARTED = ("A100", "A30", "H100")
+"""Models whose places are known, each with all that begins with its name."""
+
 SLICES = 8
 
 

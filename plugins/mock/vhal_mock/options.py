@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from vhal.spec import Bytes, Model
+from vhal_mock.workload import SHORTEST_S, Constant
 
 if TYPE_CHECKING:
     from vhal_mock.workload import Workload
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 Seconds = Annotated[float, Field(ge=0, le=86400)]
 Long = Annotated[float, Field(gt=0, le=31_536_000)]
+Cycle = Annotated[float, Field(ge=SHORTEST_S, le=31_536_000)]
 Level = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -25,7 +27,7 @@ class PeriodicWorkload(Model):
     profile: Literal["periodic"]
     low: Level = 0.05
     high: Level = 0.8
-    period_s: Long = 86400.0
+    period_s: Cycle = 86400.0
     phase_s: Annotated[float, Field(ge=0, le=31_536_000)] = 0.0
     """How far into a period the world's beginning is."""
 
@@ -36,7 +38,7 @@ class BurstWorkload(Model):
     profile: Literal["burst"]
     low: Level = 0.05
     high: Level = 1.0
-    every_s: Long = 3600.0
+    every_s: Cycle = 3600.0
     length_s: Long = 300.0
     jitter: Level = 0.0
     """How far a burst may be from the beginning of its time: 1 anywhere in it, by the world's seed."""
@@ -109,8 +111,6 @@ class MockOptions(Model):
     @cached_property
     def steady(self) -> Workload | None:
         """How busy the guest is if that is always the same; machines share it."""
-        from vhal_mock.workload import Constant
-
         if self.workload is None or isinstance(self.workload, ConstantWorkload):
             return Constant(self.load if self.workload is None else self.workload.level)
         return None

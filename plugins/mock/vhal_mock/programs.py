@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from operator import index
 from typing import TYPE_CHECKING
 
 from vhal.errors import NotFound
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from vhal_mock.machine import SimMachine
 
 Program = Callable[[Invocation], int | None]
-"""What a test registers. What it returns is the exit code, and None is 0; an exception is 1, told on its errors."""
+"""What a test registers. What it returns is the exit code, and None is 0; an exception, or something that is no number,
+is 1, told on its errors. ``sys.exit()`` ends it, too."""
 
 
 def true(run: Invocation) -> int:
@@ -62,7 +64,7 @@ def sleep(run: Invocation) -> int:
         seconds = [float(arg) for arg in run.args]
     except ValueError:
         seconds = []
-    if not seconds or min(seconds) < 0:
+    if not seconds or not all(each >= 0 for each in seconds):  # so that one that is no number is refused, too
         run.write_error("sleep: seconds, please\n")
         return 1
     run.sleep(sum(seconds))
@@ -132,7 +134,9 @@ def _invocation(
 
 def _outcome(program: Program, run: Invocation) -> int:
     try:
-        return program(run) or 0
+        return index(program(run) or 0)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception:  # noqa: BLE001 - a program that fails is what a test may want
         run.write_error(traceback.format_exc())
         return 1

@@ -13,6 +13,9 @@ from pydantic_core import PydanticCustomError
 
 from vhal.spec import Model
 
+Change = Literal["boot", "stop"]
+"""What can come about in a way of its own."""
+
 
 class Progression(Model):
     """How one kind of change comes about."""

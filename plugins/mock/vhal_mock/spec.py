@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from vhal.driver.fault import Fault
 from vhal.errors import InvalidSpec
 from vhal.spec import Bytes, MachineSpec, Model, Name
 from vhal.spec.frozen import FrozenDict
+from vhal_mock.gpu import PARTED
 from vhal_mock.model import GpuModel, HostModel, LinkModel
-from vhal_mock.progression import Progression
+from vhal_mock.progression import Change, Progression
 
 Factor = Annotated[float, Field(ge=1, le=100)]
 Size = Annotated[Bytes, Field(ge=1 << 20, le=1 << 60)]
@@ -29,9 +31,17 @@ class GpuSpec(Model):
     scheme: Literal["passthrough", "mig", "vgpu", "share"] = "passthrough"
     """How it is given away: whole, in partitions, in partitions that can move, or as a share of its time."""
     memory: Size = Bytes("80GiB")
-    """Bytes."""
+    """Bytes; the model's name doesn't say: an ``A100-40GB`` needs ``memory = "40GiB"``, too."""
     count: Annotated[int, Field(ge=1, le=64)] = 1
     """So many alike."""
+
+    @model_validator(mode="after")
+    def _has_known_places(self) -> GpuSpec:
+        if self.scheme in ("mig", "vgpu") and not self.model.upper().startswith(PARTED):
+            raise PydanticCustomError(
+                "gpu", "partitions are known of A100, A30 and H100 only; see 'model' and 'scheme'"
+            )
+        return self
 
 
 class HostSpec(Model):
@@ -79,7 +89,7 @@ class LinkSpec(Model):
     hosts: tuple[Name, ...] = ()
     """Those on one side of it."""
     domain: FrozenDict[Word, Word] = FrozenDict()
-    """Instead of hosts: those that are in that failure domain."""
+    """Those in that failure domain, besides ``hosts`` or instead of them."""
     bandwidth: Size
     """Bytes a second, in each direction."""
     latency_s: Latency = 0.0
@@ -87,8 +97,12 @@ class LinkSpec(Model):
 
     def model(self, hosts: list[HostModel]) -> LinkModel:
         """Return the link, with its hosts by name."""
-        inside = [host.name for host in hosts if self.domain and self.domain.items() <= host.domains.items()]
-        return LinkModel(self.name, tuple(dict.fromkeys((*self.hosts, *inside))), int(self.bandwidth), self.latency_s)
+        inside = tuple(dict.fromkeys((*self.hosts, *self.members(hosts))))
+        return LinkModel(self.name, inside, int(self.bandwidth), self.latency_s)
+
+    def members(self, hosts: list[HostModel]) -> list[str]:
+        """Return the names of the hosts in its failure domain."""
+        return [host.name for host in hosts if self.domain and self.domain.items() <= host.domains.items()]
 
 
 class PlacedMachine(Model):
@@ -128,7 +142,7 @@ class WorldSpec(Model):
     """Of everything that is random in it."""
     speed: Annotated[float, Field(gt=0)] | None = None
     """Virtual seconds in a real one; without it, as fast as it goes."""
-    progression: FrozenDict[Annotated[str, Field(pattern="^(boot|stop)$")], Progression] = FrozenDict()
+    progression: FrozenDict[Change, Progression] = FrozenDict()
     """How a change comes about: see :mod:`vhal_mock.progression`."""
 
 
@@ -165,7 +179,7 @@ def check(spec: WorldSpec, source: str) -> None:
             raise unknown(source, path, "host", name, places)
     models = [model for host in spec.hosts for model in host.models()]
     for place, link in enumerate(spec.links):
-        if not link.model(models).hosts:
+        if not (link.members(models) if link.domain else link.hosts):
             domain = ", ".join(f"{kind} = {name!r}" for kind, name in link.domain.items())
             known = sorted({f"{kind} = {name!r}" for model in models for kind, name in model.domains.items()})
             near = get_close_matches(domain, known, 1, 0.3)

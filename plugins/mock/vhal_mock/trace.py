@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from vhal.errors import InvalidSpec, NotFound
-from vhal_mock.workload import Trace
+from vhal_mock.workload import SHORTEST_S, Trace
 
 TIME = "time_s"
 
@@ -65,7 +65,7 @@ class Traces:
 def _table(path: str) -> tuple[float, dict[str, array[float]]]:
     """Return the interval and the columns of a file."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # with the mark that spreadsheets begin with, or without
     except (FileNotFoundError, IsADirectoryError):
         raise NotFound(f"there is no trace {path}", hint="give the path of a CSV file on this machine") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -97,13 +97,16 @@ def _table(path: str) -> tuple[float, dict[str, array[float]]]:
         raise _wrong(path, len(rows), "it has fewer than two steps", "a trace needs at least two rows")
     interval_s = times[1] - times[0]
     for number, (before, after) in enumerate(itertools.pairwise(times), 3):
-        if interval_s <= 0 or abs(after - before - interval_s) > interval_s * 1e-6:
+        # Asked so that what is no number, or infinite, isn't even.
+        if not (interval_s > 0 and abs(after - before - interval_s) <= interval_s * 1e-6):
             raise _wrong(
                 path,
                 number,
                 f"it is {after - before:g} s after the row before, the others are {interval_s:g} s apart",
                 "fill the hole, or sort the rows",
             )
+    if interval_s < SHORTEST_S:
+        raise _wrong(path, 3, f"it is {interval_s:g} s after the row before", f"{SHORTEST_S:g} s is the shortest step")
     return interval_s, columns
 
 

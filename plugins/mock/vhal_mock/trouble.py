@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vhal.driver.event import EventKind
-from vhal.errors import HostUnreachable
+from vhal.errors import HostUnreachable, InvalidSpec
 from vhal.spec.state import MachineState
 
 if TYPE_CHECKING:
@@ -123,7 +123,21 @@ class Trouble:
             self._later("hung", seconds, self._thaw)
 
     def slow_down(self, factor: float, seconds: float | None = None) -> None:
-        """Let its links carry only ``factor`` of what they did."""
+        """Let its links carry only ``factor`` of what they did.
+
+        Args:
+            factor: More than 0, and at most 1. A host that nothing reaches is :meth:`partition`.
+            seconds: How long; None for until :meth:`recover`.
+
+        Raises:
+            vhal.errors.InvalidSpec: The factor is none.
+        """
+        if not 0 < factor <= 1:
+            raise InvalidSpec(
+                f"links can't carry {factor:g} of what they did",
+                problems=[("factor", "must be more than 0, and at most 1")],
+                hint="partition() lets nothing reach a host",
+            )
         with self._host.lock:
             self._host.world.log.add("slow-link", self._host.name, detail=f"{factor:g}")
             self._carry(factor)

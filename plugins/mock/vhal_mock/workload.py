@@ -14,6 +14,9 @@ from typing import Protocol
 STEP_S = 60.0
 """How long a step of a periodic workload lasts at most."""
 
+SHORTEST_S = 0.1
+"""How long a period, or a step of a trace, lasts at least: each costs something whenever use is counted."""
+
 
 class Workload(Protocol):
     """How busy it is."""

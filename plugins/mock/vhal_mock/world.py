@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vhal.driver.fault import Fault
     from vhal_mock.machine import SimMachine
     from vhal_mock.programs import Program
-    from vhal_mock.progression import Progression
+    from vhal_mock.progression import Change, Progression
     from vhal_mock.spec import WorldSpec
     from vhal_mock.trace import Traces
     from vhal_mock.transfer import Journey
@@ -64,7 +64,7 @@ class World:
         speed: float | None = None,
         seed: int = 0,
         links: Iterable[LinkModel] = (),
-        progression: Mapping[str, Progression] | None = None,
+        progression: Mapping[Change, Progression] | None = None,
     ) -> None:
         self._number = next(_numbers)
         self._ids = itertools.count(1)
@@ -76,7 +76,7 @@ class World:
         self.network = Network(self.clock)
         self.faults: FaultPlan = FaultPlan(seed=seed)
         """What goes wrong; :meth:`inject` adds to it."""
-        self.progression: dict[str, Progression] = dict(progression or {})
+        self.progression: dict[Change, Progression] = dict(progression or {})
         self.programs: dict[str, Program] = {}
         """What its machines have besides the built-in ones, by name."""
         self.journeys: dict[str, Journey] = {}

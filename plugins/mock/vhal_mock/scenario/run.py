@@ -99,7 +99,7 @@ class _Run:
             unfinished=tuple(
                 Unfinished(action.event, action.action, action.machine, action.begun_s)
                 for action in self._actions
-                if action.task is not None and not action.task.ended.is_over
+                if action.task is not None and not action.task.is_over
             ),
             machines=tuple(
                 Standing(name, machine.name, machine.state.value)
@@ -145,7 +145,7 @@ class _Run:
         def act() -> None:
             # The SDK would wait for a short call, too, but in real time, and no virtual time passes in that.
             if earlier is not None and earlier.task is not None and earlier.action not in LONG:
-                self._clock.wait(earlier.task.ended)
+                self._clock.join(earlier.task)
             where = self._place(machine) if host is None else host
             try:
                 call()

@@ -36,7 +36,7 @@ class Usage:
         sent, received = host.world.network.rates(host.name)
         self.cpus.append(round(busy(host), 3))
         self.memory.append(host.used_memory)
-        self.machines.append(sum(machine.state.active for machine in host.machines.values()))
+        self.machines.append(sum(machine.state.active and not machine.arriving for machine in host.machines.values()))
         self.sent.append(int(sent))
         self.received.append(int(received))
 
