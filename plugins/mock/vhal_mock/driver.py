@@ -42,7 +42,6 @@ _TOLD = {
     "save": EventKind.SAVED,
     "restore": EventKind.RESTORED,
     "reboot": EventKind.REBOOTED,
-    "start": EventKind.STARTED,
     "stop": EventKind.STOPPED,
 }
 
@@ -197,7 +196,6 @@ class MockDriver(Driver):
             self.begin("start", id, ctx)
             machine = self.find(id, "start")
             power.start(self.host, machine, ctx)
-            self._change("start", machine, MachineState.RUNNING)
             self.end("start", id, ctx)
 
     def stop(self, id: str, mode: StopMode, ctx: Context) -> None:

@@ -1,4 +1,4 @@
-"""Puts the machines of a spec on the hosts of a new world, with the driver's own calls."""
+"""Puts the machines of a spec on the hosts of a new world. No time passes, and no fault strikes yet."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from vhal.driver.context import Context
 from vhal.errors import InvalidSpec, VhalError
+from vhal_mock import power
+from vhal_mock.creation import create
 
 if TYPE_CHECKING:
     from vhal_mock.spec import PlacedMachine
@@ -16,19 +18,20 @@ if TYPE_CHECKING:
 def populate(world: World, machines: Iterable[PlacedMachine], source: str) -> None:
     """Make the machines, and start those that shall run.
 
+    Precondition: the world has no faults yet.
+
     Raises:
         vhal.errors.InvalidSpec: One can't be where it is said to be; the path and the reason are named.
     """
-    from vhal_mock.driver import MockDriver
-
-    drivers = {name: MockDriver(host) for name, host in world.hosts.items()}
+    ctx = Context()
     for place, placed in enumerate(machines):
-        driver = drivers[placed.host]
+        host = world.hosts[placed.host]
         for spec in placed.specs():
             try:
-                made = driver.create(spec, Context())
-                if placed.running:
-                    driver.start(made.id, Context())
+                with host.lock:
+                    machine = create(host, spec, ctx)
+                    if placed.running:
+                        power.start(host, machine, ctx)
             except VhalError as error:
                 path = f"machines[{place}]"
                 raise InvalidSpec(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vhal.driver.event import EventKind
 from vhal.errors import EngineError, InsufficientResources, OperationTimeout
 from vhal.spec.state import MachineState
 from vhal_mock.boot import Boot
@@ -35,7 +36,7 @@ def check_room(host: SimHost, machine: SimMachine, cpus: int, memory: int) -> No
 
 
 def start(host: SimHost, machine: SimMachine, ctx: Context) -> None:
-    """Claim what a machine needs, and begin its boot. It is ``starting`` then, or as it was if that fails.
+    """Claim what a machine needs, begin its boot, and let it run. It is as it was if that fails.
 
     Raises:
         vhal.errors.InsufficientResources: There is no room.
@@ -46,6 +47,8 @@ def start(host: SimHost, machine: SimMachine, ctx: Context) -> None:
         _claim(host, machine, ctx)
     machine.restart_counters()
     machine.boot = boot(machine, host.world)
+    host.turn(machine, MachineState.RUNNING)
+    host.tell(EventKind.STARTED, machine)
 
 
 def _claim(host: SimHost, machine: SimMachine, ctx: Context) -> None:

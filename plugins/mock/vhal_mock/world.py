@@ -137,9 +137,9 @@ class World:
         world = cls(models, wanted.speed, wanted.seed, links, wanted.progression)
         world.folder = None if source is None else source.parent
         check_points(wanted.faults, POINTS, source=name)
+        populate(world, wanted.machines, name)
         for fault in wanted.faults:
             world.faults.add(fault)
-        populate(world, wanted.machines, name)
         return world
 
     @classmethod
