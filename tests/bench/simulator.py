@@ -144,7 +144,7 @@ def ratios() -> Iterator[Ratio]:
         f"{COUNT} mock machines created and started one by one / {COUNT} test:/// domains",
         simulated,
         in_test_driver,
-        limit=0.1,
+        limit=0.05,
         note="create() and start() of the public API, each with its checks, lock and events",
     )
     yield compare(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -215,6 +216,21 @@ def test_progress_counts_bytes(world: World) -> None:
     assert sent.transferred > 32 * MIB
     assert sent.downtime_s is not None
     assert sent.elapsed_s is not None
+    world.b.migration.commit(ticket, Context())
+    world.a.migration.release(offer, Context())
+
+
+def test_the_archive_is_never_held_in_memory(world: World) -> None:
+    machine = world.running(mib=96)
+    offer, ticket = world.begun(machine)
+    tracemalloc.start()
+    try:
+        sent = world.transfer(offer, ticket, MigrationPolicy())
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sent.transferred > 96 * MIB
+    assert most < 16 * MIB
     world.b.migration.commit(ticket, Context())
     world.a.migration.release(offer, Context())
 
