@@ -12,8 +12,8 @@ from vhal.host import Host
 from vhal.machine import Machine
 from vhal.spec.state import MachineState
 from vhal.spec.usage import rates
+from vhal.testing.conformance.needs import needs
 from vhal.testing.harness import Harness
-from vhal.testing.needs import needs
 
 
 class ChangesSuite:

@@ -16,8 +16,8 @@ from vhal.host import Host
 from vhal.machine import Machine
 from vhal.operation import begin
 from vhal.spec.state import MachineState
+from vhal.testing.conformance.needs import needs
 from vhal.testing.harness import Harness
-from vhal.testing.needs import needs
 
 
 class GuestsSuite:
