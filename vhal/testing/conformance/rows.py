@@ -4,7 +4,7 @@
 id stays. A row is required unless its test says :func:`recommended`; and a row that came :func:`since` a later version
 of the contract is only recommended to a backend that was written for an earlier one, so that a minor breaks nobody.
 
-Nothing here runs a test or knows pytest. What becomes of a test's outcome is in :mod:`vhal.testing.conformance.verdict`.
+Nothing here runs a test or knows pytest. What a test's outcome means is in :mod:`vhal.testing.conformance.verdict`.
 """
 
 from __future__ import annotations
