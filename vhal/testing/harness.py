@@ -50,7 +50,7 @@ class Harness:
     patience_s: float = 60.0
     """How long something may take that takes no time on the mock."""
     timeout_s: float = 240.0
-    """How long a test's body, or one step of its preparation, may take until it is given up, with all threads' stacks."""
+    """How long a test's body, or a step of its preparation, may take until it is given up, with all threads' stacks."""
     known_failures: Mapping[str, str] = field(default_factory=_none)
     """Rows that fail, each with the reason: ``{"SNAP-002": "the engine loses …", "RESZ-003[cpus]": "…"}``.
 
