@@ -38,6 +38,7 @@ _MODE: pytest.StashKey[str] = pytest.StashKey()
 _LEFT: pytest.StashKey[list[str]] = pytest.StashKey()
 _REPORTED: pytest.StashKey[dict[str, list[str]]] = pytest.StashKey()
 _PROOFS: pytest.StashKey[list[tuple[dict[str, Any], dict[str, Any]]]] = pytest.StashKey()
+_KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
 _STALE: pytest.StashKey[list[str]] = pytest.StashKey()
 
 # Before any test imports them: their assertions tell what was compared, also where vhal is installed for development.
@@ -79,6 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known, and look at the setting."""
     config.addinivalue_line("markers", MARKER)
     config.stash[_PROOFS] = []
+    config.stash[_KEPT] = []
     config.stash[_STALE] = []
     config.stash[_REPORTED] = {}
     config.stash[_TRIAL] = None
@@ -183,6 +185,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for row, _ in config.stash[_PROOFS]:
         if row["tier"] == "recommended" and row["outcome"] == "failed":
             terminalreporter.line(f"recommended, and not so: {row['id']} of {row['suite']}: {row['reason']}")
+    for file in config.stash[_KEPT]:
+        terminalreporter.line(f"written: {file}")
     if config.stash[_STALE]:
         terminalreporter.section("not what was kept (vhal)", red=True)
         for line in config.stash[_STALE]:
@@ -246,7 +250,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         Path(file).write_text(dump(collected.report()))
     if config.getoption("--vhal-keep"):
         for path in collected.keep():
-            config.stash[_STALE].append(f"written: {path}")
+            config.stash[_KEPT].append(str(path))
     elif stale := list(collected.stale()):
         refresh = " ".join(["pytest --vhal-keep", *config.args])
         config.stash[_STALE] += [*stale, f"if this is right: {refresh}"]

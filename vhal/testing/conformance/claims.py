@@ -109,6 +109,7 @@ class ClaimsSuite:
             SAVE: _both(vm.save, vm.restore),
         }
         wrong = [*_lies(host, vm, stopped)]
+        vm.start()
         wrong += _lies(host, vm, running)
         assert not wrong, "\n".join(wrong)
 

@@ -15,6 +15,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+DEEP = 16
+"""How many calls of a thread are shown, the innermost ones."""
+
 
 class Overdue(AssertionError):
     """A call didn't return in time; the message has the stacks of all threads."""
@@ -53,5 +56,5 @@ def stacks(first: threading.Thread) -> str:
     for thread in sorted(threading.enumerate(), key=lambda thread: thread is not first):
         frame = frames.get(thread.ident or 0)
         if frame is not None:
-            parts.append(f"thread {thread.name!r}:\n{''.join(traceback.format_stack(frame))}")
+            parts.append(f"thread {thread.name!r}:\n{''.join(traceback.format_stack(frame, DEEP))}")
     return "\n".join(parts)
