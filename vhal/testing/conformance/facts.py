@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from vhal.driver.answer import Answer
-from vhal.driver.capability import CAPABILITIES
+from vhal.driver.answer import Answer, Blocker
+from vhal.driver.capability import CAPABILITIES, Capability
 from vhal.driver.version import SPI
-from vhal.errors import VhalError
+from vhal.errors import Unsupported, VhalError
 from vhal.host import Host
 from vhal.registry import registry
 from vhal.testing.conformance.rows import Version, rows
@@ -53,6 +53,23 @@ def meet(suite: type, host: Host) -> None:
         except Exception as error:  # noqa: BLE001
             problem = f"can() raised {type(error).__name__}: {error}"
             known["capabilities"][key.id] = answered(Answer.no("no-answer", problem, "correct the driver's can()"))
+
+
+def limited(suite: type, capability: Capability[Any], what: str, said: Answer | Unsupported) -> None:
+    """Have the report say what of a capability can't be done, and why; nothing if nothing is against it.
+
+    Args:
+        suite: The class of tests.
+        capability: What the backend can do in general.
+        what: What it can't, a few words.
+        said: The answer, or the refusal, with the reasons.
+    """
+    reasons = said.blockers
+    if not reasons and isinstance(said, Unsupported):
+        reasons = (Blocker(said.code, said.message, said.hint or ""),)
+    known = facts(suite)["capabilities"].get(capability.id)
+    if known is not None and reasons:
+        known["limits"][what] = [blocker.as_dict() for blocker in reasons]
 
 
 def answered(answer: Answer) -> dict[str, Any]:

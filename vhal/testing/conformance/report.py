@@ -55,7 +55,7 @@ class Ability(Model):
     note: str | None = None
     blockers: tuple[Against, ...] = ()
     limits: FrozenDict[str, tuple[Against, ...]] = FrozenDict()
-    """State of the machine → what is against it there, although the host could."""
+    """What of it can't be done, a few words → the reasons."""
 
 
 class Finding(Model):
@@ -241,6 +241,6 @@ def _merged(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> dict[
     """Return the answers of two processes; only one of them may have asked for machines."""
     merged = dict(before or {})
     for name, said in after.items():
-        if said["limits"] or name not in merged:
-            merged[name] = said
+        limits = {**merged.get(name, said)["limits"], **said["limits"]}
+        merged[name] = {**said, "limits": limits}
     return merged
