@@ -67,6 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--vhal-backend", metavar="URL", help="the host that vhal.testing.run tests")
     add("--vhal-peer", metavar="URL", help="another host, that its machines can move to")
     add("--vhal-spec", metavar="FILE", help="its smallest machine that starts, as a spec file")
+    add("--vhal-timeout", metavar="SECONDS", type=float, help="how long a test may take")
     add(
         "--vhal-quirk",
         choices=QUIRKS,

@@ -19,6 +19,7 @@ from vhal.cli import complete
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
 from vhal.cli.output import clean, document
+from vhal.cli.params import Duration
 from vhal.errors import NotFound, PluginError
 
 LAYERS = ("examples", "refusals", "stateful", "faults", "migration", "concurrency", "liveness", "roundtrip")
@@ -39,6 +40,7 @@ QUIRKS = ("deaf", "no-agent")
     multiple=True,
     help="The guest doesn't stop when asked (deaf), or doesn't tell that it is ready (no-agent); repeatable.",
 )
+@click.option("--timeout", type=Duration(), help="How long a test may take: 2m.")
 @click.option("--report", metavar="FILE", help="Write what was found to a JSON file.")
 @click.option("--reap", is_flag=True, help="Run nothing: remove machines that runs have left on the hosts.")
 @pass_session
@@ -51,6 +53,7 @@ def conformance(
     require: str | None,
     strict: bool,
     quirks: tuple[str, ...],
+    timeout: float | None,
     report: str | None,
     reap: bool,
 ) -> None:
@@ -73,6 +76,7 @@ def conformance(
     options += [f"--vhal-spec={Path(spec).absolute()}"] if spec else []
     options += [f"--vhal-layer={layer}" for layer in layers] + [f"--vhal-quirk={quirk}" for quirk in quirks]
     options += ["--vhal-strict"] if strict else []
+    options += [f"--vhal-timeout={timeout}"] if timeout else []
     with tempfile.TemporaryDirectory(prefix="vhal-conformance-") as folder:
         file = Path(report or Path(folder, "report.json")).absolute()
         code = _pytest([*options, f"--vhal-report={file}"], quiet=session.silent)

@@ -38,8 +38,9 @@ def harness(config: pytest.Config) -> Harness:
     file: str | None = config.getoption("--vhal-spec")
     if url is None:
         pytest.exit("say which host: --vhal-backend URL", pytest.ExitCode.USAGE_ERROR)
+    timeout_s: float = config.getoption("--vhal-timeout") or Harness.timeout_s
     try:
-        spec = load_spec(file) if file else _sample(url)
+        spec = load_spec(file) if file else _sample(url, min(timeout_s, LOADING_S))
     except VhalError as error:
         pytest.exit(str(error), pytest.ExitCode.USAGE_ERROR)
     quirks = config.getoption("--vhal-quirk")
@@ -47,6 +48,7 @@ def harness(config: pytest.Config) -> Harness:
         open=lambda: _open(url),
         peer=None if peer is None else lambda: _open(peer),
         spec=lambda name: spec.replace(name=name),
+        timeout_s=timeout_s,
         listens="deaf" not in quirks,
         has_agent="no-agent" not in quirks,
     )
@@ -56,10 +58,10 @@ def _open(url: str) -> Driver:
     return open_driver(url)[0]
 
 
-def _sample(url: str) -> MachineSpec:
+def _sample(url: str, timeout_s: float) -> MachineSpec:
     name = locate(url).backend
     try:
-        backend = within(LOADING_S, f"importing the plugin of backend {name!r}", lambda: registry.backend(name))
+        backend = within(timeout_s, f"importing the plugin of backend {name!r}", lambda: registry.backend(name))
     except (VhalError, Overdue) as error:
         if name not in {plugin.name for plugin in registry.plugins()}:
             pytest.exit(str(error), pytest.ExitCode.USAGE_ERROR)
