@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.docs.markdown import table
 from vhal.driver.capability import CAPABILITIES
 from vhal.testing import BackendSuite
-from vhal.testing.conformance.report import Ability, Against, Finding, Outcome, Report, Result
+from vhal.testing.conformance.report import Ability, Against, Finding, Outcome, Report, RowResult
 from vhal.testing.conformance.rows import LAYERS, Row, rows
 
 REPORTS = Path(__file__).parents[2] / "docs" / "reference" / "reports"
@@ -108,11 +108,11 @@ def row_table() -> str:
     return f"{table(['row', 'what it says', 'tier', *found], lines)}\n\n{notes}"
 
 
-def _of(row: Row, results: Iterable[Result]) -> list[Result]:
+def _of(row: Row, results: Iterable[RowResult]) -> list[RowResult]:
     return [one for one in results if one.id.partition("[")[0] == row.id]
 
 
-def _outcome(results: list[Result], notes: Notes) -> str:
+def _outcome(results: list[RowResult], notes: Notes) -> str:
     """Return a cell: one word if all tests of the row had one outcome, else each of them."""
     said = []
     for one in results:

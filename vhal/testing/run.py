@@ -10,10 +10,12 @@ import pytest
 
 from vhal.driver.driver import Driver
 from vhal.errors import VhalError
+from vhal.installed import installed
 from vhal.opener import locate, open_driver
-from vhal.registry import registry
+from vhal.registry import GROUP, registry
 from vhal.spec.load import load_spec
 from vhal.spec.machine import MachineSpec
+from vhal.testing.conformance import facts
 from vhal.testing.conformance.deadline import Overdue, within
 from vhal.testing.harness import Harness
 from vhal.testing.suite import BackendSuite
@@ -29,6 +31,7 @@ class TestBackend(BackendSuite):
     @classmethod
     def _harness(cls, request: pytest.FixtureRequest) -> None:
         cls.harness = harness(request.config)
+        facts.name(cls, locate(request.config.getoption("--vhal-backend")).backend)
 
 
 def harness(config: pytest.Config) -> Harness:
@@ -63,7 +66,7 @@ def _sample(url: str, timeout_s: float) -> MachineSpec:
     try:
         backend = within(timeout_s, f"importing the plugin of backend {name!r}", lambda: registry.backend(name))
     except (VhalError, Overdue) as error:
-        if name not in {plugin.name for plugin in registry.plugins()}:
+        if name not in installed(GROUP):
             pytest.exit(str(error), pytest.ExitCode.USAGE_ERROR)
         return MachineSpec(name="sample")  # each test will say so when it opens the host; that is what was found out
     if backend.sample is None:

@@ -13,7 +13,8 @@ from vhal.driver.capability import CAPABILITIES, Capability
 from vhal.driver.version import SPI
 from vhal.errors import Unsupported, VhalError
 from vhal.host import Host
-from vhal.registry import registry
+from vhal.installed import installed
+from vhal.registry import GROUP, registry
 from vhal.testing.conformance.rows import Version, rows
 
 _FACTS: dict[type, dict[str, Any]] = {}
@@ -32,13 +33,18 @@ def spi(suite: type) -> Version:
     return major, minor
 
 
+def name(suite: type, backend: str) -> None:
+    """Put down which backend it is, and the plugin that brings it; from metadata alone, whatever the plugin does."""
+    found = installed(GROUP).get(backend, [])
+    facts(suite).update(backend=backend, plugin=", ".join(map(str, found)) or None)
+
+
 def meet(suite: type, host: Host) -> None:
     """Learn what an open host says about itself, once. Never raises: what is wrong with it is for the rows to find."""
     known = facts(suite)
-    if "backend" in known:
+    if "versions" in known:
         return
-    known["backend"] = host.backend
-    known["plugin"] = next((str(plugin) for plugin in registry.plugins() if plugin.name == host.backend), None)
+    name(suite, host.backend)
     try:
         known["spi"] = list(registry.backend(host.backend).spi)
     except VhalError:
