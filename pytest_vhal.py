@@ -219,9 +219,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(str(error)) from None
     layers = config.getoption("--vhal-layer")
     if layers:
-        chosen = [item for item in items if (row := _row(item)) is None or row.layer in layers]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
-        items[:] = chosen
+        left_out = {item for item in items if (row := _row(item)) is not None and row.layer not in layers}
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -20,10 +20,13 @@ from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
 from vhal.cli.output import clean, document
 from vhal.cli.params import Duration
-from vhal.errors import NotFound, PluginError
+from vhal.errors import NotFound, PluginError, VhalError
 
 LAYERS = ("examples", "refusals", "stateful", "faults", "migration", "concurrency", "liveness", "roundtrip")
 QUIRKS = ("deaf", "no-agent")
+
+_CODES = {0: 0, 2: 130, 4: 2}
+"""pytest's exit codes as ours, where they aren't a failure: passed, interrupted, wrongly called (pytest.ExitCode)."""
 
 
 @verb("conformance")
@@ -86,11 +89,12 @@ def conformance(
 
 
 def _pytest(options: list[str], quiet: bool) -> int:
-    """Run the suite; return the exit code. What people read goes to stderr if stdout is for programs."""
+    """Run the suite; return our exit code. What people read goes to stderr if stdout is for programs."""
     # -P, -c: neither a module nor a setting is taken from where this happens to be started.
     command = [sys.executable, "-P", "-m", "pytest", "-c/dev/null", f"--rootdir={Path.cwd()}", "-pno:cacheprovider"]
     command += ["--pyargs", "vhal.testing.run", "-rfE", "--tb=short", *(["-q"] if quiet else []), *options]
-    return subprocess.run(command, stdout=sys.stderr if quiet else None, check=False).returncode
+    ended = subprocess.run(command, stdout=sys.stderr if quiet else None, check=False).returncode
+    return _CODES.get(ended, VhalError.exit_code)
 
 
 def _reaped(session: Session, *urls: str | None) -> list[dict[str, str]]:
