@@ -9,7 +9,7 @@ import ast
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import cast, get_args
@@ -24,6 +24,8 @@ from vhal_mock.scenario import Scenario
 from vhal_mock.scenario.event import AnyEvent
 from vhal_mock.spec import GpuSpec, HostSpec, LinkSpec, PlacedMachine
 
+from tests.docs import backends
+from tests.docs.markdown import table
 from vhal import errors
 from vhal.cli.app import EXIT_CODES, app
 from vhal.driver.capability import CAPABILITIES
@@ -37,12 +39,6 @@ from vhal.spec.state import TRANSITIONS, MachineState
 DOCS = Path(__file__).parents[2] / "docs"
 
 _MARK = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.S)
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers), *lines])
 
 
 def transitions() -> str:
@@ -251,6 +247,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "points": chaos_points,
     "exit-codes": exit_codes,
     "cli": cli,
+    "layers": backends.layers,
+    "backend-versions": backends.versions,
+    "backend-capabilities": backends.capabilities,
+    "backend-rows": backends.row_table,
 }
 
 
