@@ -6,10 +6,12 @@ import itertools
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from vhal.driver.driver import Driver
 from vhal.spec.machine import MachineSpec
+from vhal.testing.sighting import Sighting
 
 _numbers = itertools.count(1)
 
@@ -38,6 +40,14 @@ class Harness:
     """How long something may take that takes no time on the mock."""
     prefix: str = field(default_factory=lambda: f"kit{os.getpid()}-")
     """What the names of the suite's machines begin with; it touches no others."""
+    slow: bool = False
+    """Whether an operation takes seconds, so that there are fewer examples."""
+    witness: Callable[[str], list[Sighting]] | None = None
+    """Return what is seen of the machine of that name past the backend, once for each host that has it."""
+    sabotage: Callable[[Driver, Callable[[str], bool]], AbstractContextManager[None]] | None = None
+    """Let calls that a driver of ``open`` makes to its engine fail while a block runs, before they have any effect:
+    those for whose name the function says yes. It is asked at each one, in its order, if need be from several threads.
+    """
 
     def name(self) -> str:
         """Return a name that no machine has."""

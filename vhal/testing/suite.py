@@ -15,6 +15,7 @@ from vhal.host import Host, connect
 from vhal.machine import Machine
 from vhal.testing.conformance.changes import ChangesSuite
 from vhal.testing.conformance.concurrency import ConcurrencySuite
+from vhal.testing.conformance.faults import FaultsSuite
 from vhal.testing.conformance.guests import GuestsSuite
 from vhal.testing.conformance.life import LifeSuite
 from vhal.testing.conformance.liveness import LivenessSuite
@@ -24,7 +25,14 @@ from vhal.testing.harness import Harness
 
 
 class BackendSuite(
-    LifeSuite, ChangesSuite, GuestsSuite, RefusalsSuite, MigrationSuite, ConcurrencySuite, LivenessSuite
+    LifeSuite,
+    ChangesSuite,
+    GuestsSuite,
+    RefusalsSuite,
+    FaultsSuite,
+    MigrationSuite,
+    ConcurrencySuite,
+    LivenessSuite,
 ):
     """Subclass it, set ``harness``, and let pytest collect it."""
 
