@@ -10,12 +10,17 @@ from vhal.driver import HostUrl
 from vhal.spec import BootKernel, MachineSpec
 from vhal.testing import BackendSuite, Harness
 
+from .libvirt_sabotage import sabotage
+from .libvirt_witness import seen_by_the_test_driver, seen_by_virsh
+
 
 class TestSimulated(BackendSuite):
     harness = Harness(
         open=lambda: LibvirtDriver.open(HostUrl.parse("libvirt+test:///default")),
         spec=lambda name: MachineSpec(name=name, memory="32MiB"),
         has_agent=False,
+        witness=seen_by_the_test_driver,
+        sabotage=sabotage,
     )
 
 
@@ -30,4 +35,7 @@ class TestReal(BackendSuite):
             peer=lambda: LibvirtDriver.open(HostUrl.parse(lab.hosts[1].url)),
             spec=lambda name: MachineSpec(name=name, memory="128MiB", boot=boot),
             patience_s=120.0,
+            slow=True,
+            witness=lambda name: seen_by_virsh(lab, name),
+            sabotage=sabotage,
         )

@@ -105,7 +105,7 @@ class LibvirtDriver(Driver):
         return self._inventory.inspect(self._find(ref))
 
     def create(self, spec: MachineSpec, ctx: Context) -> MachineInfo:
-        return self._inventory.inspect(creation.create(self._connection.get(), self._facts, spec, ctx))
+        return creation.create(self._connection.get(), self._facts, self._inventory, spec, ctx)
 
     def delete(self, id: str, ctx: Context, keep_disks: bool = False) -> None:
         dom = self._machine(id)
