@@ -17,6 +17,7 @@ from vhal.testing.conformance.changes import ChangesSuite
 from vhal.testing.conformance.concurrency import ConcurrencySuite
 from vhal.testing.conformance.faults import FaultsSuite
 from vhal.testing.conformance.guests import GuestsSuite
+from vhal.testing.conformance.handshake import HandshakeSuite
 from vhal.testing.conformance.life import LifeSuite
 from vhal.testing.conformance.liveness import LivenessSuite
 from vhal.testing.conformance.migration import MigrationSuite
@@ -31,6 +32,7 @@ class BackendSuite(
     RefusalsSuite,
     FaultsSuite,
     MigrationSuite,
+    HandshakeSuite,
     ConcurrencySuite,
     LivenessSuite,
 ):

@@ -18,16 +18,18 @@ _STATES = {
 
 
 def seen_by_podman(lab: Lab, name: str) -> list[Sighting]:
-    """Return what ``podman inspect`` says on each engine of the lab."""
+    """Return what ``podman inspect`` says on each engine of the lab, and whether there is the process that it names."""
     found = []
     for engine in lab.engines:
         said = engine.run(["podman", "container", "inspect", "--", name], check=False)
         if said.returncode == 0:
-            found.append(_sighting(engine.name, json.loads(said.stdout)[0]))
+            container = json.loads(said.stdout)[0]
+            # Of one that was frozen podman still tells which process it was.
+            living = engine.run(["grep", "-sq", container["Id"], f"/proc/{container['State']['Pid']}/cgroup"], check=False)
+            found.append(_sighting(engine.name, container["State"], processes=int(living.returncode == 0)))
     return found
 
 
-def _sighting(host: str, container: dict[str, Any]) -> Sighting:
-    state = container["State"]
-    ended = MachineState.STOPPED if not state.get("Checkpointed") else None  # it may have been saved, or not any more
-    return Sighting(host, _STATES.get(state["Status"], ended), processes=int(state["Pid"] > 0))
+def _sighting(host: str, state: dict[str, Any], processes: int) -> Sighting:
+    ended = None if state.get("Checkpointed") else MachineState.STOPPED  # it may be saved, or not any more
+    return Sighting(host, _STATES.get(state["Status"], ended), processes=processes)
