@@ -111,7 +111,9 @@ class Chaos(Around):
             self.sleep(fault.seconds or 1.0, ctx or Context())
         elif ctx is None:
             raise OperationAborted(
-                f"{fault.message}: the operation was aborted", hint=f"it was injected at {point}", machine=machine or None
+                f"{fault.message}: the operation was aborted",
+                hint=f"it was injected at {point}",
+                machine=machine or None,
             )
         else:
             ctx.abort()

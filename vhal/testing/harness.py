@@ -8,10 +8,14 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vhal.driver.driver import Driver
 from vhal.spec.machine import MachineSpec
 from vhal.testing.sighting import Sighting
+
+if TYPE_CHECKING:
+    from vhal.driver.migration import MigrationPolicy
 
 _numbers = itertools.count(1)
 
@@ -52,6 +56,12 @@ class Harness:
     def name(self) -> str:
         """Return a name that no machine has."""
         return f"{self.prefix}{next(_numbers)}"
+
+    def move_policy(self) -> MigrationPolicy:
+        """Return the policy of a move between the two hosts."""
+        from vhal.driver.migration import MigrationPolicy
+
+        return MigrationPolicy(**self.policy())  # type: ignore[arg-type]
 
     def settle(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until ``condition`` holds: the only way in which the suite waits.

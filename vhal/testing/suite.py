@@ -22,6 +22,7 @@ from vhal.testing.conformance.life import LifeSuite
 from vhal.testing.conformance.liveness import LivenessSuite
 from vhal.testing.conformance.migration import MigrationSuite
 from vhal.testing.conformance.refusals import RefusalsSuite
+from vhal.testing.conformance.roundtrip import RoundTripSuite
 from vhal.testing.harness import Harness
 
 
@@ -35,6 +36,7 @@ class BackendSuite(
     HandshakeSuite,
     ConcurrencySuite,
     LivenessSuite,
+    RoundTripSuite,
 ):
     """Subclass it, set ``harness``, and let pytest collect it."""
 

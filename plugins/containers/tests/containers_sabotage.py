@@ -19,7 +19,7 @@ _WHICH = re.compile(r"(?<=/)(?!json$|start$|exists$)[^/]*(\d|[0-9a-f]{12})[^/]*"
 
 @contextmanager
 def sabotage(driver: Driver, fails: Callable[[str], bool]) -> Iterator[None]:
-    """Let those of the driver's requests fail that ``fails`` says, while the block runs: the engine answers with 500."""
+    """Let those of the driver's requests fail that ``fails`` says, while the block runs: the answer is 500."""
     assert isinstance(driver, ContainersDriver)
     connection = driver.engine.api.connection
     original = connection._request
@@ -31,7 +31,7 @@ def sabotage(driver: Driver, fails: Callable[[str], bool]) -> Iterator[None]:
         with original(method, path, *args, **kwargs) as answer:
             yield answer
 
-    connection._request = request  # type: ignore[method-assign,assignment]
+    connection._request = request  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -25,7 +25,9 @@ def seen_by_podman(lab: Lab, name: str) -> list[Sighting]:
         if said.returncode == 0:
             container = json.loads(said.stdout)[0]
             # Of one that was frozen podman still tells which process it was.
-            living = engine.run(["grep", "-sq", container["Id"], f"/proc/{container['State']['Pid']}/cgroup"], check=False)
+            living = engine.run(
+                ["grep", "-sq", container["Id"], f"/proc/{container['State']['Pid']}/cgroup"], check=False
+            )
             found.append(_sighting(engine.name, container["State"], processes=int(living.returncode == 0)))
     return found
 

@@ -42,9 +42,7 @@ def create(
             record=record_of(spec, tuple(made), identity),
         )
         ctx.check()
-        return inventory.inspect(
-            conn.defineXMLFlags(domain_xml(spec, blueprint), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
-        )
+        return inventory.inspect(conn.defineXMLFlags(domain_xml(spec, blueprint), libvirt.VIR_DOMAIN_DEFINE_VALIDATE))
     except BaseException:
         # It may have been defined all the same: the answer was lost, or it couldn't be looked at.
         with contextlib.suppress(libvirt.libvirtError):

@@ -54,8 +54,9 @@ class Change:
 
     def needed(self) -> list[Capability[Any]]:
         """Return all that a host must be able to, for this to be tried."""
-        states = {MachineState.PAUSED: [PAUSE], MachineState.SAVED: [SAVE]}.get(self.before, [])
-        return [*states, *([] if self.capability is None else [self.capability])]
+        to_begin: dict[MachineState, Capability[Any]] = {MachineState.PAUSED: PAUSE, MachineState.SAVED: SAVE}
+        needed = (to_begin.get(self.before), self.capability)
+        return [capability for capability in needed if capability is not None]
 
     def prepare(self, machine: Machine) -> None:
         """Bring a new machine to where this begins."""

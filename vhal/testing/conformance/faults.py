@@ -80,8 +80,8 @@ class FaultsSuite:
     ) -> None:
         for capability in change.needed():
             needs(host, capability)
-        with self._hurt() as (victim, run):
-            machine, before = self._ready(host, victim, change)
+        with _hurt(self.harness) as (victim, run):
+            machine, before = _ready(self.harness, host, victim, change)
             while True:
                 error, struck = run(partial(change.act, machine))
                 after = portrait(host, machine.name)
@@ -93,13 +93,13 @@ class FaultsSuite:
                 assert after == change.effect(before), f"{change.name} said nothing when {struck} failed"
                 if struck is None:
                     return
-                machine, before = self._ready(host, victim, change)
+                machine, before = _ready(self.harness, host, victim, change)
 
     @pytest.mark.parametrize("disks", [0, 1])
     def test_falt_002_a_failed_creation_leaves_nothing_and_the_next_try_works(self, host: Host, disks: int) -> None:
-        with self._hurt() as (victim, run):
+        with _hurt(self.harness) as (victim, run):
             while True:
-                spec = self._spec(disks)
+                spec = _spec(self.harness, disks)
                 if not host.can(CREATE, spec):
                     pytest.skip(f"a machine with {disks} disks can't be made: {host.can(CREATE, spec)}")
                 error, struck = run(partial(victim.create, spec))
@@ -123,8 +123,8 @@ class FaultsSuite:
         for capability in change.needed():
             needs(host, capability)
         plan = FaultPlan()
-        with self._shaken(plan) as shaken:
-            machine, before = self._ready(host, shaken, change)
+        with _shaken(self.harness, plan) as shaken:
+            machine, before = _ready(self.harness, host, shaken, change)
             plan.add(Fault(at=f"{change.call}.begin"))
             with pytest.raises(VhalError) as caught:
                 change.act(machine)
@@ -142,8 +142,8 @@ class FaultsSuite:
 
     def test_falt_004_a_creation_of_which_nobody_heard_is_seen(self, host: Host) -> None:
         plan = FaultPlan()
-        spec = self._spec(0)
-        with self._shaken(plan) as shaken:
+        spec = _spec(self.harness, 0)
+        with _shaken(self.harness, plan) as shaken:
             plan.add(Fault(at="create.begin"))
             with pytest.raises(VhalError):
                 shaken.create(spec)
@@ -153,40 +153,46 @@ class FaultsSuite:
                 shaken.create(spec)
             assert shaken.machine(spec.name).info().spec == spec
 
-    def _spec(self, disks: int) -> MachineSpec:
-        spec = self.harness.spec(self.harness.name())
-        return spec.replace(disks=(*spec.disks, Disk(size="1MiB"))) if disks else spec
 
-    def _ready(self, host: Host, victim: Host, change: Change) -> tuple[Machine, Portrait]:
-        """Return a new machine, where the change begins, and what is seen of it."""
-        made = host.create(self.harness.spec(self.harness.name()))
-        change.prepare(made)
-        return victim.machine(made.id), portrait(host, made.name)
+def _spec(harness: Harness, disks: int) -> MachineSpec:
+    spec = harness.spec(harness.name())
+    return spec.replace(disks=(*spec.disks, Disk(size="1MiB"))) if disks else spec
 
-    @contextmanager
-    def _shaken(self, plan: FaultPlan) -> Iterator[Host]:
-        """Give another connection, on which the plan's faults strike."""
-        with connect(self.harness.open(), layers=[partial(Chaos, plan=plan, patience_s=0.1)]) as shaken:
-            yield shaken
 
-    @contextmanager
-    def _hurt(self) -> Iterator[tuple[Host, Callable[[Callable[[], object]], tuple[VhalError | None, str | None]]]]:
-        """Give another connection, and what runs a call on it: it returns the error, and what was made to fail."""
-        sabotage = self.harness.sabotage
-        if sabotage is None:
-            pytest.skip("the harness has no sabotage")
-        driver = self.harness.open()
-        saboteur = Saboteur(1 if self.harness.slow else MOST)
+def _ready(harness: Harness, host: Host, victim: Host, change: Change) -> tuple[Machine, Portrait]:
+    """Return a new machine, where the change begins, and what is seen of it."""
+    made = host.create(harness.spec(harness.name()))
+    change.prepare(made)
+    return victim.machine(made.id), portrait(host, made.name)
 
-        def run(call: Callable[[], object]) -> tuple[VhalError | None, str | None]:
-            saboteur.begin()
-            error: VhalError | None = None
-            with sabotage(driver, saboteur.fails):
-                try:
-                    call()
-                except VhalError as caught:
-                    error = caught
-            return error, saboteur.struck
 
-        with connect(driver) as victim:
-            yield victim, run
+@contextmanager
+def _shaken(harness: Harness, plan: FaultPlan) -> Iterator[Host]:
+    """Give another connection, on which the plan's faults strike."""
+    with connect(harness.open(), layers=[partial(Chaos, plan=plan, patience_s=0.1)]) as shaken:
+        yield shaken
+
+
+@contextmanager
+def _hurt(
+    harness: Harness,
+) -> Iterator[tuple[Host, Callable[[Callable[[], object]], tuple[VhalError | None, str | None]]]]:
+    """Give another connection, and what runs a call on it: it returns the error, and what was made to fail."""
+    sabotage = harness.sabotage
+    if sabotage is None:
+        pytest.skip("the harness has no sabotage")
+    driver = harness.open()
+    saboteur = Saboteur(1 if harness.slow else MOST)
+
+    def run(call: Callable[[], object]) -> tuple[VhalError | None, str | None]:
+        saboteur.begin()
+        error: VhalError | None = None
+        with sabotage(driver, saboteur.fails):
+            try:
+                call()
+            except VhalError as caught:
+                error = caught
+        return error, saboteur.struck
+
+    with connect(driver) as victim:
+        yield victim, run

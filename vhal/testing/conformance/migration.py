@@ -11,7 +11,6 @@ import pytest
 
 from vhal.driver.capability import FILES, MIGRATION, PAUSE, SNAPSHOTS
 from vhal.driver.context import Context, Progress
-from vhal.driver.migration import MigrationPolicy
 from vhal.errors import MigrationRefused, NotFound, OperationAborted, OperationTimeout
 from vhal.host import Host
 from vhal.machine import Machine
@@ -43,7 +42,7 @@ class MigrationSuite:
             needs(host, PAUSE)
         bring(vm, state)
         before = vm.info()
-        result = vm.migrate(peer, self._policy())
+        result = vm.migrate(peer, self.harness.move_policy())
         after = peer.machine(before.name).info()
         assert (after.state, after.id, after.spec, after.labels) == (state, before.id, before.spec, before.labels)
         assert after.epoch == before.epoch + 1
@@ -56,8 +55,8 @@ class MigrationSuite:
 
     def test_migr_002_there_and_back(self, host: Host, peer: Host, running: Machine) -> None:
         needs(host, MIGRATION)
-        running.migrate(peer, self._policy())
-        running.migrate(host, self._policy())
+        running.migrate(peer, self.harness.move_policy())
+        running.migrate(host, self.harness.move_policy())
         assert host.machine(running.name).state() is MachineState.RUNNING
         with pytest.raises(NotFound):
             peer.machine(running.id)
@@ -73,9 +72,9 @@ class MigrationSuite:
         needs(host, MIGRATION)
         other = peer.create(self.harness.spec(running.name))
         before = other.info()
-        assert not running.preflight(peer, self._policy())
+        assert not running.preflight(peer, self.harness.move_policy())
         with pytest.raises(MigrationRefused):
-            running.migrate(peer, self._policy())
+            running.migrate(peer, self.harness.move_policy())
         assert other.info() == before
         assert running.state() is MachineState.RUNNING
 
@@ -86,7 +85,7 @@ class MigrationSuite:
             def tick(progress: Progress) -> None:
                 owners.look()
 
-            migrate(host.guard, peer.guard, running.info(), self._policy(), Context(on_progress=tick))
+            migrate(host.guard, peer.guard, running.info(), self.harness.move_policy(), Context(on_progress=tick))
         assert owners.looks > 0
         witnessed(self.harness, running.name, peer.machine(running.name).info())
 
@@ -96,7 +95,7 @@ class MigrationSuite:
         needs(host, MIGRATION)
         before = portrait(host, running.name)
         for _ in range(2):
-            assert running.preflight(peer, self._policy())
+            assert running.preflight(peer, self.harness.move_policy())
             assert portrait(host, running.name) == before
             assert portrait(peer, running.name) == Portrait(None)
 
@@ -108,7 +107,7 @@ class MigrationSuite:
         data = bytes(range(256)) * 64
         if host.can(FILES):
             vm.write_file("/tmp/kit.bin", data)  # noqa: S108
-        vm.migrate(peer, self._policy())
+        vm.migrate(peer, self.harness.move_policy())
         assert vm.info().spec == spec
         assert [machine.id for machine in peer.machines(spec.labels)] == [vm.id]
         if host.can(FILES):
@@ -120,12 +119,12 @@ class MigrationSuite:
         vm.snapshot("kept")
         before = portrait(host, vm.name)
         assert before.info is not None
-        if vm.preflight(peer, self._policy()):
-            vm.migrate(peer, self._policy())
+        if vm.preflight(peer, self.harness.move_policy()):
+            vm.migrate(peer, self.harness.move_policy())
             assert portrait(peer, vm.name) == before.but(epoch=before.info.epoch + 1)
             return
         with pytest.raises(MigrationRefused):
-            vm.migrate(peer, self._policy())
+            vm.migrate(peer, self.harness.move_policy())
         assert portrait(host, vm.name) == before
         assert portrait(peer, vm.name) == Portrait(None)
 
@@ -143,15 +142,12 @@ class MigrationSuite:
                 ctx.abort() if end == "abort" else ctx.advance(3600)
 
         ctx = Context(3600, on_progress=strike)
-        slowly = self._policy().replace(bandwidth=SLOWLY)
+        slowly = self.harness.move_policy().replace(bandwidth=SLOWLY)
         with pytest.raises(OperationAborted if end == "abort" else OperationTimeout):
             migrate(host.guard, peer.guard, running.info(), slowly, ctx)
         assert struck, "it tells nothing while bytes move"
         assert portrait(host, running.name) == before
         assert portrait(peer, running.name) == Portrait(None)
         witnessed(self.harness, running.name, before.info)
-        running.migrate(peer, self._policy())
+        running.migrate(peer, self.harness.move_policy())
         assert running.state() is MachineState.RUNNING
-
-    def _policy(self) -> MigrationPolicy:
-        return MigrationPolicy(**self.harness.policy())  # type: ignore[arg-type]

@@ -23,4 +23,6 @@ def witnessed(harness: Harness, name: str, told: MachineInfo | None) -> None:
         found = getattr(there, what)
         assert found in (None, wanted), f"machine {name!r}: {what} is told as {wanted}, the witness sees {found}"
     wanted_processes = int(told.state.active)
-    assert there.processes in (None, wanted_processes), f"machine {name!r} is {told.state}, in {there.processes} processes"
+    assert there.processes in (None, wanted_processes), (
+        f"machine {name!r} is {told.state}, in {there.processes} processes"
+    )
