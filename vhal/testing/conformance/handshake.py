@@ -223,14 +223,13 @@ def _moved_with(harness: Harness, host: Host, peer: Host, name: str, *faults: Fa
             failure = error
     assert failure is None or (faults and failure.hint), f"it doesn't move: {failure}"
     assert not plan.faults, f"{plan.faults} didn't strike"
-    states = {end.name: portrait(end, name) for end in (here, there)}
-    found = {end: portrait(end, name).info for end in (here, there)}
-    running = [end for end, info in found.items() if info is not None and info.state is MachineState.RUNNING]
-    assert len(running) == 1, f"it runs on {len(running)} hosts: {states}"
-    for end, info in found.items():
-        if end not in running and info is not None:
+    found = [(end, info) for end in (here, there) if (info := portrait(end, name).info) is not None]
+    running = [info for _, info in found if info.state is MachineState.RUNNING]
+    assert len(running) == 1, f"it runs on {len(running)} hosts: {found}"
+    for end, info in found:
+        if info is not running[0]:
             end.machine(name).delete(force=True, keep_disks=True)
-    witnessed(harness, name, found[running[0]])
+    witnessed(harness, name, running[0])
 
 
 def _runs(host: Host, machine: Machine) -> bool:
