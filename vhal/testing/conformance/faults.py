@@ -22,9 +22,11 @@ from vhal.driver.fault_plan import FaultPlan
 from vhal.errors import HostUnreachable, VhalError
 from vhal.host import Host, connect
 from vhal.layers.chaos import Chaos
+from vhal.layers.layer import innermost
 from vhal.machine import Machine
 from vhal.spec.devices import Disk
 from vhal.spec.machine import MachineSpec
+from vhal.testing.conformance.another import another
 from vhal.testing.conformance.change import CHANGES, Change, Portrait, portrait
 from vhal.testing.conformance.needs import needs
 from vhal.testing.conformance.witnessed import witnessed
@@ -80,7 +82,7 @@ class FaultsSuite:
     ) -> None:
         for capability in change.needed():
             needs(host, capability)
-        with _hurt(self.harness) as (victim, run):
+        with _hurt(self.harness, host) as (victim, run):
             machine, before = _ready(self.harness, host, victim, change)
             while True:
                 error, struck = run(partial(change.act, machine))
@@ -97,7 +99,7 @@ class FaultsSuite:
 
     @pytest.mark.parametrize("disks", [0, 1])
     def test_falt_002_a_failed_creation_leaves_nothing_and_the_next_try_works(self, host: Host, disks: int) -> None:
-        with _hurt(self.harness) as (victim, run):
+        with _hurt(self.harness, host) as (victim, run):
             while True:
                 spec = _spec(self.harness, disks)
                 if not host.can(CREATE, spec):
@@ -123,7 +125,7 @@ class FaultsSuite:
         for capability in change.needed():
             needs(host, capability)
         plan = FaultPlan()
-        with _shaken(self.harness, plan) as shaken:
+        with _shaken(self.harness, host, plan) as shaken:
             machine, before = _ready(self.harness, host, shaken, change)
             plan.add(Fault(at=f"{change.call}.begin"))
             with pytest.raises(VhalError) as caught:
@@ -143,7 +145,7 @@ class FaultsSuite:
     def test_falt_004_a_creation_of_which_nobody_heard_is_seen(self, host: Host) -> None:
         plan = FaultPlan()
         spec = _spec(self.harness, 0)
-        with _shaken(self.harness, plan) as shaken:
+        with _shaken(self.harness, host, plan) as shaken:
             plan.add(Fault(at="create.begin"))
             with pytest.raises(VhalError):
                 shaken.create(spec)
@@ -167,27 +169,27 @@ def _ready(harness: Harness, host: Host, victim: Host, change: Change) -> tuple[
 
 
 @contextmanager
-def _shaken(harness: Harness, plan: FaultPlan) -> Iterator[Host]:
+def _shaken(harness: Harness, host: Host, plan: FaultPlan) -> Iterator[Host]:
     """Give another connection, on which the plan's faults strike."""
-    with connect(harness.open(), layers=[partial(Chaos, plan=plan, patience_s=0.1)]) as shaken:
+    with connect(another(harness.open, host), layers=[partial(Chaos, plan=plan, patience_s=0.1)]) as shaken:
         yield shaken
 
 
 @contextmanager
 def _hurt(
-    harness: Harness,
+    harness: Harness, host: Host
 ) -> Iterator[tuple[Host, Callable[[Callable[[], object]], tuple[VhalError | None, str | None]]]]:
     """Give another connection, and what runs a call on it: it returns the error, and what was made to fail."""
     sabotage = harness.sabotage
     if sabotage is None:
         pytest.skip("the harness has no sabotage")
-    driver = harness.open()
+    driver = another(harness.open, host)
     saboteur = Saboteur(1 if harness.slow else MOST)
 
     def run(call: Callable[[], object]) -> tuple[VhalError | None, str | None]:
         saboteur.begin()
         error: VhalError | None = None
-        with sabotage(driver, saboteur.fails):
+        with sabotage(innermost(driver), saboteur.fails):
             try:
                 call()
             except VhalError as caught:

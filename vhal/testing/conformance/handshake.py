@@ -21,6 +21,7 @@ from vhal.machine import Machine
 from vhal.migration.preflight import giver
 from vhal.spec.model import Model
 from vhal.spec.state import MachineState
+from vhal.testing.conformance.another import another
 from vhal.testing.conformance.change import Portrait, portrait
 from vhal.testing.conformance.needs import needs
 from vhal.testing.conformance.witnessed import witnessed
@@ -215,7 +216,10 @@ def _moved_with(harness: Harness, host: Host, peer: Host, name: str, *faults: Fa
     plan = FaultPlan(faults)
     failure: VhalError | None = None
     layers = [partial(Chaos, plan=plan, patience_s=0.05)]
-    with connect(open_here(), layers=layers) as source, connect(open_there(), layers=layers) as destination:
+    with (
+        connect(another(open_here, here), layers=layers) as source,
+        connect(another(open_there, there), layers=layers) as destination,
+    ):
         try:
             with one_copy(name, here, there):
                 source.machine(name).migrate(destination, harness.move_policy())

@@ -16,6 +16,7 @@ from vhal.host import Host, connect
 from vhal.machine import Machine
 from vhal.operation import begin
 from vhal.spec.state import MachineState
+from vhal.testing.conformance.another import another
 from vhal.testing.harness import Harness
 from vhal.watch import EventStream
 
@@ -113,8 +114,8 @@ class LivenessSuite:
             for stream in streams:
                 stream.close()
 
-    def test_left_002_a_closed_host_refuses_every_call(self, vm: Machine) -> None:
-        with connect(self.harness.open()) as other:
+    def test_left_002_a_closed_host_refuses_every_call(self, host: Host, vm: Machine) -> None:
+        with connect(another(self.harness.open, host)) as other:
             there = other.machine(vm.id)
         calls: list[Callable[[], object]] = [
             other.info, other.machines, other.events, other.usage, lambda: other.machine(vm.id),
@@ -130,10 +131,10 @@ class LivenessSuite:
             assert caught.value.hint
         assert vm.state() is MachineState.STOPPED
 
-    def test_left_003_connections_leave_no_threads_and_no_files_open(self, vm: Machine) -> None:
+    def test_left_003_connections_leave_no_threads_and_no_files_open(self) -> None:
         def once() -> None:
             with connect(self.harness.open()) as host, host.events():
-                host.machine(vm.id).info()
+                host.machines()
 
         _leaves_nothing(self.harness, once)
 

@@ -80,7 +80,7 @@ class MigrationSuite:
 
     def test_migr_005_at_every_tick_it_has_one_owner(self, host: Host, peer: Host, running: Machine) -> None:
         needs(host, MIGRATION)
-        with watched(self.harness, running.id) as owners:
+        with watched(self.harness, host, peer, running.id) as owners:
 
             def tick(progress: Progress) -> None:
                 owners.look()

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from vhal.errors import VhalError
 from vhal.host import Host, connect
 from vhal.migration.decision import Sight, sight
+from vhal.testing.conformance.another import another
 from vhal.testing.harness import Harness
 
 
@@ -50,13 +49,12 @@ class Owners:
 
 
 @contextmanager
-def watched(harness: Harness, machine_id: str) -> Iterator[Owners]:
-    """Look again and again while the block runs, in which a machine moves from the first host to its peer."""
-    if harness.peer is None:
-        pytest.skip("the harness has no peer")
+def watched(harness: Harness, host: Host, peer: Host, machine_id: str) -> Iterator[Owners]:
+    """Look again and again while the block runs, in which a machine moves from the host to its peer."""
+    assert harness.peer is not None
     failures: list[AssertionError] = []
     over = threading.Event()
-    with connect(harness.open()) as source, connect(harness.peer()) as destination:
+    with connect(another(harness.open, host)) as source, connect(another(harness.peer, peer)) as destination:
         owners = Owners(source, destination, machine_id)
 
         def watch() -> None:
