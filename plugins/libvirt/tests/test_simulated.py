@@ -271,7 +271,9 @@ def test_an_error_whose_words_were_lost_is_asked_for_once_more(simulated: Libvir
         return conn.lookupByName(ref)
 
     looks: list[str] = []
-    assert _looked_up(look_up, "test").name() == "test"
+    found = _looked_up(look_up, "test")
+    assert found is not None
+    assert found.name() == "test"
     looks.clear()
     assert _looked_up(look_up, "none") is None
     assert looks == ["none"] * 2
