@@ -77,7 +77,7 @@ class TestOwners:
         del there.machines[vm.id], here.machines[vm.id]
         with pytest.raises(AssertionError, match="on neither host"):
             owners.look()
-        assert owners.looks == 3
+        assert owners.looked
 
 
 def test_a_saboteur_hurts_each_call_once_and_one_in_a_run() -> None:

@@ -87,12 +87,14 @@ class FaultsSuite:
             while True:
                 error, struck = run(partial(change.act, machine))
                 after = portrait(host, machine.name)
-                witnessed(self.harness, machine.name, after.info)
                 if error is not None:
                     assert struck, f"{change.name} fails by itself: {error}"
                     assert after == before, f"{change.name} failed at {struck} ({error}), but changed the machine"
+                else:
+                    assert after == change.effect(before), f"{change.name} said nothing when {struck} failed"
+                witnessed(self.harness, machine.name, after.info)
+                if error is not None:
                     continue
-                assert after == change.effect(before), f"{change.name} said nothing when {struck} failed"
                 if struck is None:
                     return
                 machine, before = _ready(self.harness, host, victim, change)

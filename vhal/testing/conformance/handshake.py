@@ -35,7 +35,7 @@ UNDOING = ("cancel", "resume")
 _PLACES = ("begin", "end")
 STEP_POINTS = [f"{step}.{place}" for step in STEPS for place in _PLACES]
 UNDOING_POINTS = [f"{step}.{place}" for step in UNDOING for place in _PLACES]
-TELLING = frozenset({"offer.end", "examine.begin", "examine.end", "prepare.begin", "cancel.end", "resume.end"})
+OF_THE_CORE = frozenset({"offer.end", "examine.begin", "examine.end", "prepare.begin", "cancel.end", "resume.end"})
 """Points that tell nothing new of a backend, only of the core: a slow one isn't asked for them."""
 
 
@@ -164,7 +164,7 @@ class HandshakeSuite:
     def point(self, request: pytest.FixtureRequest) -> str:
         """Where something goes wrong."""
         point = str(request.param)
-        if self.harness.slow and point in TELLING:
+        if self.harness.slow and point in OF_THE_CORE:
             pytest.skip("an operation takes seconds, and the core's part is tried elsewhere")
         return point
 

@@ -86,7 +86,7 @@ class MigrationSuite:
                 owners.look()
 
             migrate(host.guard, peer.guard, running.info(), self.harness.move_policy(), Context(on_progress=tick))
-        assert owners.looks > 0
+        assert owners.looked
         witnessed(self.harness, running.name, peer.machine(running.name).info())
 
     def test_migr_006_a_look_whether_it_can_move_touches_nothing(
