@@ -51,6 +51,7 @@ class Harness:
     sabotage: Callable[[Driver, Callable[[str], bool]], AbstractContextManager[None]] | None = None
     """Let calls that a driver of ``open`` makes to its engine fail while a block runs, before they have any effect:
     those for whose name the function says yes. It is asked at each one, in its order, if need be from several threads.
+    A name says which call it is, not which machine it is about.
     """
 
     def name(self) -> str:

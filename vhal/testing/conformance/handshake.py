@@ -23,7 +23,7 @@ from vhal.spec.model import Model
 from vhal.spec.state import MachineState
 from vhal.testing.conformance.another import another
 from vhal.testing.conformance.change import Portrait, portrait
-from vhal.testing.conformance.needs import needs
+from vhal.testing.conformance.needs import needs, needs_time
 from vhal.testing.conformance.witnessed import witnessed
 from vhal.testing.harness import Harness
 from vhal.testing.sweeps import one_copy
@@ -164,8 +164,8 @@ class HandshakeSuite:
     def point(self, request: pytest.FixtureRequest) -> str:
         """Where something goes wrong."""
         point = str(request.param)
-        if self.harness.slow and point in OF_THE_CORE:
-            pytest.skip("an operation takes seconds, and the core's part is tried elsewhere")
+        if point in OF_THE_CORE:
+            needs_time(self.harness)
         return point
 
     @pytest.mark.parametrize("point", STEP_POINTS, indirect=True)
