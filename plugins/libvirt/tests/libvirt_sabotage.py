@@ -14,7 +14,7 @@ from vhal.driver import Driver
 
 _ASKS_NOBODY = re.compile(
     r"^virEvent|Free$|Ref$|Error|EventRegister|EventDeregister|CloseCallback|KeepAlive|IsAlive$|ConnectClose$"
-    r"|Get(Name|UUID|UUIDString|ID|Connect|XMLDescLocal)$|^virStream|^virInitialize$"
+    r"|Get(Name|UUID|UUIDString|ID|Connect)$|^virStream|^virInitialize$"
 )
 """Functions that send nothing, or have to do with the connection and not with machines."""
 
