@@ -14,6 +14,7 @@ Around every driver that users reach. It doesn't decide where a machine runs or 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -256,14 +257,24 @@ class Guard(Layer):
                 listener(event)
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call ``listener`` for each event until the returned function is called."""
+        """Call ``listener`` for each event until the returned function is called.
+
+        What it raises is logged: neither the other listeners nor whoever caused the event have to do with it.
+        """
+
+        def hear(event: Event) -> None:
+            try:
+                listener(event)
+            except Exception:
+                logging.getLogger("vhal.events").exception("a listener failed at %s", event)
+
         if self._native_events is not None:
-            return self.call(self._native_events.subscribe, listener)
-        self._listeners.append(listener)
+            return self.call(self._native_events.subscribe, hear)
+        self._listeners.append(hear)
 
         def stop() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+            if hear in self._listeners:
+                self._listeners.remove(hear)
 
         return stop
 

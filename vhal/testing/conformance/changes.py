@@ -14,6 +14,7 @@ from vhal.spec.state import MachineState
 from vhal.spec.usage import rates
 from vhal.testing.conformance.facts import limited
 from vhal.testing.conformance.needs import needs
+from vhal.testing.conformance.witnessed import witnessed
 from vhal.testing.harness import Harness
 
 
@@ -32,6 +33,7 @@ class ChangesSuite:
         assert (vm.info().cpus, vm.info().memory, vm.state()) == (*wanted, MachineState.STOPPED)
         vm.start()
         assert (vm.info().cpus, vm.info().memory, vm.state()) == (*wanted, MachineState.RUNNING)
+        witnessed(self.harness, vm.name, vm.info())
         assert vm.info().spec == before.spec
 
     def test_resz_002_what_is_not_given_stays(self, host: Host, vm: Machine) -> None:

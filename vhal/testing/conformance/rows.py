@@ -27,7 +27,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "migration": ("MIGR",),
     "concurrency": ("RACE",),
     "liveness": ("EVNT", "LEFT"),
-    "roundtrip": ("TRIP",),
+    "roundtrip": ("TRIP", "COPY"),
 }
 """The layers of the suite, and the prefixes of their rows."""
 
