@@ -166,7 +166,8 @@ class Guard(Layer):
                     act(id, ctx)
             except VhalError as error:
                 self._look_again(call, before, error)
-            if call in _TOLD:
+            # What was saved ended then, and no engine tells of it once more when its memory is discarded.
+            if call in _TOLD and (call, before.state) != ("stop", MachineState.SAVED):
                 self.tell(_TOLD[call], before)
 
     def require(self, capability: Capability[T], subject: MachineInfo | None = None) -> T:

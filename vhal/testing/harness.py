@@ -38,6 +38,8 @@ class Harness:
     """How long something may take that takes no time on the mock."""
     prefix: str = field(default_factory=lambda: f"kit{os.getpid()}-")
     """What the names of the suite's machines begin with; it touches no others."""
+    slow: bool = False
+    """Whether each call takes its time, as on a real engine: made-up sequences are then few and short."""
 
     def name(self) -> str:
         """Return a name that no machine has."""

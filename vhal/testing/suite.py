@@ -20,11 +20,19 @@ from vhal.testing.conformance.life import LifeSuite
 from vhal.testing.conformance.liveness import LivenessSuite
 from vhal.testing.conformance.migration import MigrationSuite
 from vhal.testing.conformance.refusals import RefusalsSuite
+from vhal.testing.conformance.stateful import StatefulSuite
 from vhal.testing.harness import Harness
 
 
 class BackendSuite(
-    LifeSuite, ChangesSuite, GuestsSuite, RefusalsSuite, MigrationSuite, ConcurrencySuite, LivenessSuite
+    LifeSuite,
+    ChangesSuite,
+    GuestsSuite,
+    RefusalsSuite,
+    StatefulSuite,
+    MigrationSuite,
+    ConcurrencySuite,
+    LivenessSuite,
 ):
     """Subclass it, set ``harness``, and let pytest collect it."""
 
