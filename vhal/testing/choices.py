@@ -44,13 +44,15 @@ def operations(
     """Yield what could be asked in ``world``, legal or not, with these names of machines and snapshots and these sizes.
 
     Two kinds are left out: looks that change nothing, and a resize of what is active, which each engine does as far as
-    it can. Machines that are gone are asked, too.
+    it can. Of the machines that are gone the last one is asked, too.
     """
     names, sizes = tuple(names), tuple(sizes)
     for host in range(hosts):
         yield from (Create(name, host, sizes[0]) for name in names)
-    for id in range(world.made):  # noqa: A001 - the contract's word
-        model = world.machine(id)
+    there = {model.id: model for model in world.machines}
+    gone = [id for id in range(world.made) if id not in there]
+    for id in (*there, *gone[-1:]):  # noqa: A001 - the contract's word
+        model = there.get(id)
         yield from (Start(id), Reboot(id), Pause(id), Resume(id), Save(id), Restore(id), Resize(id))
         for force in (False, True):
             yield from (Stop(id, force), Delete(id, force))

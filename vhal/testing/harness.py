@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from vhal.driver.driver import Driver
@@ -40,6 +40,8 @@ class Harness:
     """What the names of the suite's machines begin with; it touches no others."""
     slow: bool = False
     """Whether each call takes its time, as on a real engine: made-up sequences are then few and short."""
+    tells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Calls of which the engine can't tell what the contract says → the kinds of event that it tells of instead."""
 
     def name(self) -> str:
         """Return a name that no machine has."""

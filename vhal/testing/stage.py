@@ -38,10 +38,11 @@ from vhal.testing.oracle import (
     Snapshot,
     Start,
     Stop,
+    Told,
 )
 
-AT_ONCE_S = 1.0
-"""How long an event may take on a backend that isn't slow. A lost one costs so much each time a failure is shortened."""
+AT_ONCE_S, SLOW_S = 1.0, 10.0
+"""How long an event may take; a lost one costs so much each time a failure is shortened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,13 @@ class Stage:
             case _:
                 raise AssertionError(f"nobody knows how to make {operation}")
 
+    def told(self, operation: Operation, events: Sequence[Told]) -> Sequence[Told]:
+        """Return what this engine tells of an operation of which the contract says ``events``."""
+        kinds = self.harness.tells.get(type(operation).__name__.lower())
+        if kinds is None or not events:
+            return events
+        return [(events[0][0], EventKind(kind)) for kind in kinds]
+
     def look(self, id: int) -> Sight | None:
         """Return what is seen of a machine, or None if no host has it. Two that have it are an error."""
         machine = self.machines[id]
@@ -181,7 +189,7 @@ class Stage:
     def heard(self, id: int, host: int, at_least: int = 0) -> list[EventKind]:
         """Return what a host has told of a machine, in order; waits a while until it is ``at_least`` so many."""
         kinds = self._heard.setdefault((self.machines[id].id, host), [])
-        deadline = time.monotonic() + (self.harness.patience_s if self.harness.slow else AT_ONCE_S)
+        deadline = time.monotonic() + (SLOW_S if self.harness.slow else AT_ONCE_S)
         self._listen(host, 0.0)
         while len(kinds) < at_least and (left := deadline - time.monotonic()) > 0:
             self._listen(host, left)

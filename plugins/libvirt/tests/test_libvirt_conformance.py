@@ -16,6 +16,8 @@ class TestSimulated(BackendSuite):
         open=lambda: LibvirtDriver.open(HostUrl.parse("libvirt+test:///default")),
         spec=lambda name: MachineSpec(name=name, memory="32MiB"),
         has_agent=False,
+        # libvirt's test driver says that what it restores was booted.
+        tells={"restore": ("started",)},
     )
 
 
@@ -30,4 +32,5 @@ class TestReal(BackendSuite):
             peer=lambda: LibvirtDriver.open(HostUrl.parse(lab.hosts[1].url)),
             spec=lambda name: MachineSpec(name=name, memory="128MiB", boot=boot),
             patience_s=120.0,
+            slow=True,
         )
