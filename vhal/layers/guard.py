@@ -249,9 +249,14 @@ class Guard(Layer):
 
     # events
 
+    @property
+    def tells(self) -> bool:
+        """Whether somebody listens to events that the engine doesn't send."""
+        return self._native_events is None and bool(self._listeners)
+
     def tell(self, kind: EventKind, info: MachineInfo, detail: str = "") -> None:
         """Send an event to the listeners, unless the engine sends its own."""
-        if self._native_events is None and self._listeners:
+        if self.tells:
             event = Event(kind, info.id, info.name, self.name, detail=detail)
             for listener in list(self._listeners):
                 listener(event)

@@ -13,6 +13,7 @@ from vhal.spec.state import MachineState
 MEMORY_SNAPSHOTS = "snapshots.memory"
 """An ability that no capability names: snapshots with memory, which some that have snapshots lack."""
 
+
 @dataclass(frozen=True, slots=True, order=True)
 class Size:
     """How much of its host a machine has."""

@@ -279,7 +279,8 @@ class Revert(Operation):
         kept = model.snapshot(self.name)
         assert kept is not None
         state = RUNNING if kept.memory else STOPPED
-        return world.turned(replace(model, state=state, size=kept.size)), (EventKind.CHANGED,)
+        told = (EventKind.CHANGED, EventKind.RESTORED) if kept.memory else (EventKind.CHANGED,)
+        return world.turned(replace(model, state=state, size=kept.size)), told
 
 
 @dataclass(frozen=True, slots=True)

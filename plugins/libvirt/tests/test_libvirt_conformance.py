@@ -16,6 +16,7 @@ class TestSimulated(BackendSuite):
         open=lambda: LibvirtDriver.open(HostUrl.parse("libvirt+test:///default")),
         spec=lambda name: MachineSpec(name=name, memory="32MiB"),
         has_agent=False,
+        slow=True,
         # libvirt's test driver says that what it restores was booted.
         tells={"restore": ("started",)},
     )
