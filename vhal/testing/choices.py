@@ -50,18 +50,35 @@ def operations(
     for host in range(hosts):
         yield from (Create(name, host, sizes[0]) for name in names)
     there = {model.id: model for model in world.machines}
-    gone = [id for id in range(world.made) if id not in there]
-    for id in (*there, *gone[-1:]):  # noqa: A001 - the contract's word
-        model = there.get(id)
-        yield from (Start(id), Reboot(id), Pause(id), Resume(id), Save(id), Restore(id), Resize(id))
+    gone = [number for number in range(world.made) if number not in there]
+    for number in (*there, *gone[-1:]):
+        model = there.get(number)
+        yield from (
+            Start(number),
+            Reboot(number),
+            Pause(number),
+            Resume(number),
+            Save(number),
+            Restore(number),
+            Resize(number),
+        )
         for force in (False, True):
-            yield from (Stop(id, force), Delete(id, force))
+            yield from (Stop(number, force), Delete(number, force))
         for name in names:
-            yield from (Snapshot(id, name), Snapshot(id, name, memory=True), Revert(id, name), DeleteSnapshot(id, name))
+            yield from (
+                Snapshot(number, name),
+                Snapshot(number, name, memory=True),
+                Revert(number, name),
+                DeleteSnapshot(number, name),
+            )
         if model is None or not model.state.active:
             for size in sizes:
-                yield from (Resize(id, size.cpus, size.memory), Resize(id, size.cpus), Resize(id, None, size.memory))
-        yield from (Migrate(id, host) for host in range(hosts))
+                yield from (
+                    Resize(number, size.cpus, size.memory),
+                    Resize(number, size.cpus),
+                    Resize(number, None, size.memory),
+                )
+        yield from (Migrate(number, host) for host in range(hosts))
 
 
 SPELLINGS: Mapping[str, Operation] = {
@@ -90,7 +107,7 @@ SPELLINGS: Mapping[str, Operation] = {
 
 
 def ends(operation: Operation) -> dict[MachineState, MachineState | None]:
-    """Return the states in which ``operation`` of machine 0 may begin, each with the one it ends in; None: it is gone."""
+    """Return the states in which ``operation`` of machine 0 may begin, each with where it ends; None: it is gone."""
     size = Size(1, 1 << 20)
     kept = () if isinstance(operation, Migrate) else (Kept("files", False, size), Kept("memory", True, size))
     found: dict[MachineState, MachineState | None] = {}

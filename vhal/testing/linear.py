@@ -10,7 +10,7 @@ once with the same rest isn't tried again, as G. Lowe, *Testing for Linearizabil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vhal.testing.oracle import Operation, Refusal, World, step
@@ -27,19 +27,21 @@ class Done:
     """What it was refused with, or None."""
 
 
-def linearize(history: Sequence[Done], before: World, after: World | None = None) -> list[Done] | None:
+def linearize(
+    history: Sequence[Done], before: World, ends: Callable[[World], bool] = lambda _: True
+) -> list[Done] | None:
     """Return the operations in an order in which they could have happened one after the other, or None.
 
     Args:
         history: What was done, in any order. What had no effect for reasons of its own, as ``Busy``, isn't in it.
         before: The world as it was at the beginning.
-        after: The world as it was seen at the end; None for any.
+        ends: Whether a world is as what was seen at the end.
     """
     reached: set[tuple[frozenset[int], World]] = set()
 
     def search(left: frozenset[int], world: World) -> list[Done] | None:
         if not left:
-            return [] if after is None or world == after else None
+            return [] if ends(world) else None
         if (left, world) in reached:
             return None
         reached.add((left, world))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vhal_containers.driver import ContainersDriver
 
+from tests.parity import tells
 from vhal.driver import HostUrl
 from vhal.spec import BootImage, Health, MachineKind, MachineSpec, Process
 from vhal.testing import BackendSuite, Harness
@@ -37,6 +38,5 @@ class TestContainers(BackendSuite):
             peer=lambda: ContainersDriver.open(HostUrl.parse(second)),
             spec=lambda name: _spec(name, shared_engines.image),
             slow=True,
-            # Sizes are in a record of vhal's and in the control group; podman tells of neither.
-            tells={"resize": ()},
+            tells=tells("containers"),
         )

@@ -2,8 +2,8 @@
 
 A paused machine is unpaused to be saved, one that arrives is created and restored, one whose memory is kept is
 checkpointed. The engine tells of each step; to whoever listens here they aren't what happened. Which event belongs to
-which call, the time says that the engine gives it: its clock is ours where it is on this machine, and near it elsewhere.
-Other connections don't know, and tell of the steps.
+which call, the time says that the engine gives it: its clock is ours where it is on this machine, and near it
+elsewhere. Other connections don't know, and tell of the steps.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from vhal_libvirt import LibvirtDriver
 
+from tests.parity import tells
 from tests.testbed import CounterGuest, Lab, kernel_cmdline
 from vhal.driver import HostUrl
 from vhal.spec import BootKernel, MachineSpec
@@ -17,8 +18,7 @@ class TestSimulated(BackendSuite):
         spec=lambda name: MachineSpec(name=name, memory="32MiB"),
         has_agent=False,
         slow=True,
-        # libvirt's test driver says that what it restores was booted.
-        tells={"restore": ("started",)},
+        tells=tells("libvirt+test"),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import product
 from typing import TypeVar
 
 from hypothesis import HealthCheck, Phase, note, settings
@@ -79,12 +80,12 @@ class Lifecycle(RuleBasedStateMachine):
         """Make one operation, and compare how it ended."""
         expected = step(self.world, operation)
         note(f"{operation} → {expected.error.__name__ if expected.error else 'done'}")
-        id = self.world.made  # noqa: A001 - the contract's word
-        error = self.stage.make(operation, id)
+        number = self.world.made if isinstance(operation, Create) else operation.machine
+        error = self.stage.make(operation, number)
         assert (type(error) if error else None) is expected.error, f"{operation}: {error!r}"
         assert error is None or error.hint, f"{operation}: {error!r} has no hint"
         for host, kind in self.stage.told(operation, expected.events):
-            self.told[id if isinstance(operation, Create) else operation.machine, host].append(kind)
+            self.told[number, host].append(kind)
         self.world = expected.world
 
     @invariant()
@@ -95,19 +96,19 @@ class Lifecycle(RuleBasedStateMachine):
         self._compare_listings()
 
     def _compare_events(self) -> None:
-        for id, host in [(id, host) for id in self.stage.machines for host in range(len(self.stage.hosts))]:
-            told = self.told[id, host]
-            heard = self.stage.heard(id, host, at_least=len(told))
-            assert heard == told, f"events of machine {id} on host {host}: {_names(heard)}, not {_names(told)}"
+        for number, host in product(self.stage.machines, range(len(self.stage.hosts))):
+            told = self.told[number, host]
+            heard = self.stage.heard(number, host, at_least=len(told))
+            assert heard == told, f"events of machine {number} on host {host}: {_names(heard)}, not {_names(told)}"
 
     def _compare_machines(self) -> None:
         # Also those that must be gone.
-        for id in self.stage.machines:  # noqa: A001 - the contract's word
-            model = self.world.machine(id)
-            seen = self.stage.look(id)
-            assert seen == (None if model is None else Sight.of(model)), f"machine {id}: {seen}, not {model}"
+        for number, machine in self.stage.machines.items():
+            model = self.world.machine(number)
+            seen = self.stage.look(number)
+            assert seen == (None if model is None else Sight.of(model)), f"machine {number}: {seen}, not {model}"
             if model is not None:
-                info, spec = self.stage.machines[id].info(), self.stage.specs[id]
+                info, spec = machine.info(), self.stage.specs[number]
                 assert (info.spec, info.labels, info.managed) == (spec, spec.labels, True)
 
     def _compare_listings(self) -> None:
