@@ -77,7 +77,7 @@ SEQUENCES: dict[str, list[Operation]] = {
 
 
 def drawn(seed: int, abilities: Iterable[str]) -> list[Operation]:
-    """Return a sequence for hosts that can do ``abilities``: mostly what is legal, and nothing that waits for a guest."""
+    """Return a sequence for hosts that can do ``abilities``: mostly legal, and nothing that waits for a guest."""
     chance = random.Random(seed)
     world, found = World(frozenset(abilities)), list[Operation]()
     while len(found) < _LENGTH:

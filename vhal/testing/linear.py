@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vhal.testing.oracle import Operation, Refusal, World, step
+from vhal.testing.model import World
+from vhal.testing.oracle import Operation, Refusal, step
 
 
 @dataclass(frozen=True, slots=True)

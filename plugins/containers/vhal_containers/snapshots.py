@@ -86,8 +86,8 @@ class Snapshots:
             self._sweep(found.info.id, found.record)
             with self._steps.meaning(found.info.id, _GOES_ON):
                 image = self._freeze(found, tag) if memory else self._commit(found, name)
-            sizes = {"cpus": found.info.cpus, "size": int(found.info.memory)}
-            taken = Snapshot(name, _created(self._image(image)), memory, image, **sizes)
+            created, (cpus, size) = _created(self._image(image)), (found.info.cpus, int(found.info.memory))
+            taken = Snapshot(name, created, memory, image, cpus=cpus, size=size)
 
             def add(record: Record) -> Record:
                 _check_free(record, name, found.info.name)

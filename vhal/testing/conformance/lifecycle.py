@@ -30,25 +30,32 @@ REFUSED = 5
 """One of so many operations is one that must be refused."""
 
 
-def live(stage: Stage) -> None:
+def live(stage: Stage, *, shorten: bool = True) -> None:
     """Let machines live on ``stage``, in many ways, until one does what the oracle doesn't say.
 
+    Args:
+        stage: The backend's hosts.
+        shorten: Look for the fewest operations that show it, unless the backend is slow.
+
     Raises:
-        AssertionError: With the operations that it took; on a fast backend with as few as possible.
+        AssertionError: With the operations that it took.
     """
     before = World(stage.abilities())
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: Lifecycle(stage, before), settings=_settings(stage.harness)
-    )
+
+    class Here(Lifecycle):
+        def __init__(self) -> None:
+            super().__init__(stage, before)
+
+    run_state_machine_as_test(Here, settings=_settings(stage.harness, shorten=shorten and not stage.harness.slow))
 
 
-def _settings(harness: Harness) -> settings:
+def _settings(harness: Harness, *, shorten: bool) -> settings:
     # A failure on a slow backend is shown as it was found: to look for a shorter one takes as many runs again.
     quick = (Phase.explicit, Phase.reuse, Phase.generate)
     return settings(
         max_examples=4 if harness.slow else 40,
         stateful_step_count=12 if harness.slow else 25,
-        phases=quick if harness.slow else (*quick, Phase.shrink),
+        phases=(*quick, Phase.shrink) if shorten else quick,
         deadline=None,
         derandomize="CI" in os.environ,
         suppress_health_check=list(HealthCheck),
