@@ -34,7 +34,8 @@ from vhal.layers import chaos
 from vhal.migration.decision import Sight, decide
 from vhal.registry import registry
 from vhal.spec.frozen import FrozenDict
-from vhal.spec.state import TRANSITIONS, MachineState
+from vhal.spec.state import MachineState
+from vhal.testing import choices
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -43,10 +44,13 @@ _MARK = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)"
 
 def transitions() -> str:
     """Return which call may begin in which state, and where it ends."""
-    rows = [
-        (f"`{call}`", ", ".join(f"`{state}`" for state in starts), _ends(set(starts.items())))
-        for call, starts in TRANSITIONS.items()
-    ]
+    rows = []
+    for call, operation in choices.SPELLINGS.items():
+        found = choices.ends(operation)
+        anywhere = len(found) == len(MachineState)
+        starts = "any" if anywhere else ", ".join(f"`{state}`" for state in found)
+        name, comma, rest = call.partition(",")
+        rows.append((f"`{name}`{comma}{rest}", starts, _ends(set(found.items()))))
     return table(["call", "from", "to"], rows)
 
 

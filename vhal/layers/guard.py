@@ -167,7 +167,8 @@ class Guard(Layer):
                     act(id, ctx)
             except VhalError as error:
                 self._look_again(call, before, error)
-            if call in _TOLD:
+            # What was saved ended then, and no engine tells of it once more when its memory is discarded.
+            if call in _TOLD and (call, before.state) != ("stop", MachineState.SAVED):
                 self.tell(_TOLD[call], before)
 
     def require(self, capability: Capability[T], subject: MachineInfo | None = None) -> T:
@@ -249,9 +250,14 @@ class Guard(Layer):
 
     # events
 
+    @property
+    def tells(self) -> bool:
+        """Whether somebody listens to events that the engine doesn't send."""
+        return self._native_events is None and bool(self._listeners)
+
     def tell(self, kind: EventKind, info: MachineInfo, detail: str = "") -> None:
         """Send an event to the listeners, unless the engine sends its own."""
-        if self._native_events is None and self._listeners:
+        if self.tells:
             event = Event(kind, info.id, info.name, self.name, detail=detail)
             for listener in list(self._listeners):
                 listener(event)

@@ -68,6 +68,8 @@ class Harness:
     """What the names of the suite's machines begin with; it touches no others."""
     slow: bool = False
     """Whether an operation takes seconds, so that there are fewer examples."""
+    tells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Calls of which the engine can't tell what the contract says → the kinds of event that it tells of instead."""
     witness: Callable[[str], list[Sighting]] | None = None
     """Return what is seen of the machine of that name past the backend, once for each host that has it."""
     sabotage: Callable[[Driver, Callable[[str], bool]], AbstractContextManager[None]] | None = None

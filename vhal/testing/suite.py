@@ -30,6 +30,7 @@ from vhal.testing.conformance.migration import MigrationSuite
 from vhal.testing.conformance.needs import lacks
 from vhal.testing.conformance.refusals import RefusalsSuite
 from vhal.testing.conformance.roundtrip import RoundTripSuite
+from vhal.testing.conformance.stateful import StatefulSuite
 from vhal.testing.harness import Harness
 
 
@@ -39,6 +40,7 @@ class BackendSuite(
     ChangesSuite,
     GuestsSuite,
     RefusalsSuite,
+    StatefulSuite,
     FaultsSuite,
     MigrationSuite,
     HandshakeSuite,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vhal_containers.driver import ContainersDriver
 
+from tests.parity import tells
 from vhal.driver import HostUrl
 from vhal.spec import BootImage, Health, MachineKind, MachineSpec, Process
 from vhal.testing import BackendSuite, Harness
@@ -46,4 +47,5 @@ class TestContainers(BackendSuite):
             slow=True,
             witness=lambda name: seen_by_podman(shared_engines.lab, name),
             sabotage=sabotage,
+            tells=tells("containers"),
         )

@@ -50,6 +50,10 @@ class Snapshot:
     """Id of the image that has its file system."""
     archive: str = ""
     """Name of what has its memory, if it has any."""
+    cpus: int | None = None
+    """Processors that the machine had."""
+    size: int | None = None
+    """Bytes of memory that the machine had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,4 +247,6 @@ def _snapshots(values: list[Any]) -> Iterable[Snapshot]:
                 value.get("memory") is True,
                 str(value.get("image") or ""),
                 str(value.get("archive") or ""),
+                _count(value.get("cpus")),
+                _count(value.get("size")),
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from vhal_libvirt import LibvirtDriver
 
+from tests.parity import tells
 from tests.testbed import CounterGuest, Lab, kernel_cmdline
 from vhal.driver import HostUrl
 from vhal.spec import BootKernel, MachineSpec
@@ -26,6 +27,8 @@ class TestSimulated(BackendSuite):
         kept=REPORTS / "libvirt-test.json",
         witness=seen_by_the_test_driver,
         sabotage=sabotage,
+        slow=True,
+        tells=tells("libvirt+test"),
     )
 
 
