@@ -33,6 +33,7 @@ from vhal.migration.decision import Sight, decide
 from vhal.registry import registry
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.state import TRANSITIONS, MachineState
+from vhal.testing import BackendSuite
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -88,6 +89,25 @@ def capabilities() -> str:
         constant = f"{{data}}`~vhal.driver.capability.{key.id.upper()}`"
         rows.append((constant.replace("{data}", "").replace("~vhal.driver.capability.", ""), key.id, key.summary))
     return table(["key", "id", "what"], rows)
+
+
+def kit_tests() -> dict[str, tuple[str, str]]:
+    """Return the kit's tests: id → its layer, and what it tests."""
+    found: dict[str, tuple[str, str]] = {}
+    for suite in BackendSuite.__mro__:
+        said = re.search(r"layer \*(\w+)\*", inspect.getdoc(inspect.getmodule(suite)) or "")
+        for name, test in vars(suite).items():
+            parts = re.fullmatch(r"test_([a-z]+)_(\d{3})_(\w+)", name)
+            if parts is not None:
+                what = (inspect.getdoc(test) or parts[3].replace("_", " ")).partition("\n")[0].rstrip(".")
+                found[f"{parts[1].upper()}-{parts[2]}"] = (said[1] if said else "examples", what)
+    return found
+
+
+def kit() -> str:
+    """Return the kit's tests, each with its anchor."""
+    rows = [(f"[{test}]{{#{test.lower()}}}", *said) for test, said in sorted(kit_tests().items())]
+    return table(["id", "layer", "what"], rows)
 
 
 def urls() -> str:
@@ -241,6 +261,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "active": active,
     "errors": error_table,
     "capabilities": capabilities,
+    "kit": kit,
     "urls": urls,
     "decisions": decisions,
     "fault-points": fault_points,
