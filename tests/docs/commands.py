@@ -1,9 +1,10 @@
 """How a ``console`` block is judged.
 
-``vhal`` commands that touch nothing, or only simulated hosts or the page's folder, are run, all of a block in one process, and what is shown
-below them is what they print. Other ``vhal`` commands must be understood by the command line: the command, its options
-and their values exist. Of other programs' commands, those are looked up that can be: targets of make, verbs of the
-test bed, files given to pytest. Where the page has written tests, ``pytest`` runs them, and prints what is shown.
+``vhal`` commands that touch nothing, or only simulated hosts or the page's folder, are run, all of a block in one
+process, and what is shown below them is what they print. Other ``vhal`` commands must be understood by the command
+line: the command, its options and their values exist. Of other programs' commands, those are looked up that can be:
+targets of make, verbs of the test bed, files given to pytest. Where the page has written tests, ``pytest`` runs them,
+and prints what is shown.
 """
 
 from __future__ import annotations
