@@ -74,6 +74,7 @@ def test_installed_it_is_a_backend_and_passes_the_kit(project: Path, tmp_path: P
     assert backend["spi"] == list(SPI)
     made = json.loads(run("vhal_command", "create", "web", "-H", "tiny-box:///", "--json", folder=tmp_path, path=path))
     assert made["items"][0]["name"] == "web"
+    run("vhal_command", "conformance", "tiny-box:///", "--quirk", "no-agent", folder=tmp_path, path=path)
     ran = run("pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", folder=project, path=path)
     assert int(ran.rsplit(" passed", 1)[0].split()[-1]) >= 20
 

@@ -28,12 +28,14 @@ from vhal import errors
 from vhal.cli.app import EXIT_CODES, app
 from vhal.driver.capability import CAPABILITIES
 from vhal.driver.fault import FaultKind
+from vhal.driver.version import SPI
 from vhal.layers import chaos
 from vhal.migration.decision import Sight, decide
 from vhal.registry import registry
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.state import TRANSITIONS, MachineState
 from vhal.testing import BackendSuite
+from vhal.testing.conformance.rows import rows
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -91,23 +93,13 @@ def capabilities() -> str:
     return table(["key", "id", "what"], rows)
 
 
-def kit_tests() -> dict[str, tuple[str, str]]:
-    """Return the kit's tests: id → its layer, and what it tests."""
-    found: dict[str, tuple[str, str]] = {}
-    for suite in BackendSuite.__mro__:
-        said = re.search(r"layer \*(\w+)\*", inspect.getdoc(inspect.getmodule(suite)) or "")
-        for name, test in vars(suite).items():
-            parts = re.fullmatch(r"test_([a-z]+)_(\d{3})_(\w+)", name)
-            if parts is not None:
-                what = (inspect.getdoc(test) or parts[3].replace("_", " ")).partition("\n")[0].rstrip(".")
-                found[f"{parts[1].upper()}-{parts[2]}"] = (said[1] if said else "examples", what)
-    return found
-
-
 def kit() -> str:
-    """Return the kit's tests, each with its anchor."""
-    rows = [(f"[{test}]{{#{test.lower()}}}", *said) for test, said in sorted(kit_tests().items())]
-    return table(["id", "layer", "what"], rows)
+    """Return the rows of the conformance suite, each with its anchor."""
+    said = [
+        (f"[{row.id}]{{#{row.id.lower()}}}", row.layer, row.tier(SPI), row.sentence)
+        for row in rows(BackendSuite).values()
+    ]
+    return table(["id", "layer", "tier", "what"], said)
 
 
 def urls() -> str:
