@@ -30,12 +30,14 @@ from vhal import errors
 from vhal.cli.app import EXIT_CODES, app
 from vhal.driver.capability import CAPABILITIES
 from vhal.driver.fault import FaultKind
+from vhal.driver.version import SPI
 from vhal.layers import chaos
 from vhal.migration.decision import Sight, decide
 from vhal.registry import registry
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.state import MachineState
-from vhal.testing import choices
+from vhal.testing import BackendSuite, choices
+from vhal.testing.conformance.rows import rows
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -88,6 +90,15 @@ def capabilities() -> str:
         constant = f"{{data}}`~vhal.driver.capability.{key.id.upper()}`"
         rows.append((constant.replace("{data}", "").replace("~vhal.driver.capability.", ""), key.id, key.summary))
     return table(["key", "id", "what"], rows)
+
+
+def kit() -> str:
+    """Return the rows of the conformance suite, each with its anchor."""
+    said = [
+        (f"[{row.id}]{{#{row.id.lower()}}}", row.layer, row.tier(SPI), row.sentence)
+        for row in rows(BackendSuite).values()
+    ]
+    return table(["id", "layer", "tier", "what"], said)
 
 
 def urls() -> str:
@@ -241,6 +252,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "active": active,
     "errors": error_table,
     "capabilities": capabilities,
+    "kit": kit,
     "urls": urls,
     "decisions": decisions,
     "fault-points": fault_points,
