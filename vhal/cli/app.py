@@ -94,6 +94,7 @@ SECTIONS = {
     "This installation": {
         "backends": Entry("vhal.cli.backends:backends", "List the installed backends."),
         "doctor": Entry("vhal.cli.doctor:doctor", "Check what each backend can do here, and what to do about it."),
+        "conformance": Entry("vhal.cli.conformance:conformance", "Prove that a backend keeps the contract."),
         "schema": Entry("vhal.cli.schema:schema", "Print the JSON Schema of a machine's spec."),
         "completion": Entry("vhal.cli.completion:completion", "Print a shell's completion script."),
     },
