@@ -72,7 +72,7 @@ def test_what_was_not_made_does_not_count(claims: Claims) -> None:
 
 def test_who_finds_no_place_claims_nothing(claims: Claims) -> None:
     def refuse(_: Sequence[Claim]) -> tuple[str, SeenMachine]:
-        raise PlacementRefused("no", explanation=None)  # type: ignore[arg-type]
+        raise PlacementRefused("no")
 
     with pytest.raises(PlacementRefused):
         claims.take(claims.now_s(), refuse)

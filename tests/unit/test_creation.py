@@ -134,6 +134,7 @@ def test_a_dead_host_is_passed_over(w: World) -> None:
         assert fleet.create(spec()).host is fleet.host("a")
         with pytest.raises(PlacementRefused, match="gone is unreachable: there is no mock world") as raised:
             fleet.create(spec("db"), on="name=gone")
+    assert raised.value.explanation is not None
     assert raised.value.explanation.chosen is None
 
 

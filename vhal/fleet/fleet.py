@@ -22,7 +22,7 @@ from vhal.fleet.inventory import Inventory, look, machine
 from vhal.fleet.member import Member
 from vhal.fleet.meter import HALF_LIFE_S, Meter
 from vhal.fleet.roster import Given, members
-from vhal.fleet.rules import Rule
+from vhal.fleet.rules import AnyRule
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost
 from vhal.host import Host
@@ -67,7 +67,7 @@ class Fleet:
         self,
         hosts: Iterable[Given] | Mapping[str, Given],
         *,
-        rules: Iterable[Rule] = (),
+        rules: Iterable[AnyRule] = (),
         defaults: Keeping | None = None,
         half_life_s: float = HALF_LIFE_S,
         patience_s: float = PATIENCE_S,
@@ -108,7 +108,7 @@ class Fleet:
         return tuple(self._members)
 
     @property
-    def rules(self) -> tuple[Rule, ...]:
+    def rules(self) -> tuple[AnyRule, ...]:
         """What must hold."""
         return self._inventory.rules
 
