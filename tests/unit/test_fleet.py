@@ -21,6 +21,7 @@ from vhal.errors import (
     InvalidUrl,
     NotFound,
 )
+from vhal.fleet import member
 from vhal.fleet.entry import HostEntry, Keeping
 from vhal.fleet.fleet import Fleet
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
@@ -258,6 +259,28 @@ def test_a_host_that_hangs_costs_the_others_nothing_and_closing_does_not_wait(w:
         assert "no answer within 0.2 s" in found.host("slow").reason
     finally:
         go_on.set()
+
+
+def test_a_host_that_is_opened_too_late_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, opening, go_on, closed = FakeDriver("slow"), threading.Event(), threading.Event(), threading.Event()
+
+    def connect(url: str) -> vhal.Host:
+        opening.set()
+        go_on.wait()
+        return vhal.connect(driver)
+
+    monkeypatch.setattr(member, "connect", connect)
+    monkeypatch.setattr(driver, "close", closed.set)
+    try:
+        with Fleet({"slow": "mock:///a"}, patience_s=0.2) as fleet:
+            assert "no answer within 0.2 s" in fleet.snapshot().host("slow").reason
+            # The second look doesn't open it a second time, but waits for the first as long as it may.
+            assert fleet.snapshot().host("slow").status is HostStatus.UNREACHABLE
+        assert opening.is_set()
+        assert not closed.is_set()
+    finally:
+        go_on.set()
+    assert closed.wait(30)
 
 
 def test_a_closed_fleet_says_so(w: World) -> None:

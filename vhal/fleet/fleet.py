@@ -88,19 +88,25 @@ class Fleet:
             path: The file; None for that of ``VHAL_FLEET``, or ``fleet.toml`` beside the file of named hosts.
 
         Raises:
-            vhal.errors.NotFound: There is no such file.
+            vhal.errors.NotFound: There is no such file, or it names a host that has no URL.
             vhal.errors.InvalidConfig: It isn't such a file, or can't be trusted; the message has the place.
+            vhal.errors.InvalidUrl: A URL in it is malformed.
         """
-        from vhal.fleet.file import load
+        from vhal.fleet.file import default_path, load
 
-        found = load(path)
-        return cls(
-            found.hosts,
-            rules=found.rules,
-            defaults=found.defaults,
-            half_life_s=found.half_life_s,
-            patience_s=found.patience_s,
-        )
+        where = default_path() if path is None else Path(path)
+        found = load(where)
+        try:
+            return cls(
+                found.hosts,
+                rules=found.rules,
+                defaults=found.defaults,
+                half_life_s=found.half_life_s,
+                patience_s=found.patience_s,
+            )
+        except VhalError as error:
+            error.message = f"{where}: {error.message}"
+            raise
 
     @property
     def names(self) -> tuple[str, ...]:
