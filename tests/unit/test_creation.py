@@ -51,6 +51,20 @@ def test_machines_are_made_where_they_fit_best(fleet: Fleet) -> None:
     assert packed.host is fleet.host("a")
 
 
+def test_with_time_to_measure_a_busy_host_is_avoided() -> None:
+    busy = {"mock": {"workload": {"profile": "constant", "level": 1.0}}}
+    machines = [
+        {"host": "a", "running": True, "spec": {"name": "hot", "cpus": 4, "memory": "1GiB", "options": busy}},
+        {"host": "b", "running": True, "spec": {"name": "cool", "cpus": 5, "memory": "2GiB"}},
+    ]
+    hosts = [{"name": name, "cpus": 4, "memory": "8GiB"} for name in "ab"]
+    w = World.from_spec({"hosts": hosts, "machines": machines})
+    with Fleet({name: w.url(name) for name in "ab"}) as fleet:
+        assert fleet.explain(spec()).chosen == "a"
+        assert fleet.explain(spec(), over_s=60).chosen == "b"
+        assert fleet.create(spec(), over_s=60).host is fleet.host("b")
+
+
 def test_explain_says_the_same_and_makes_nothing(fleet: Fleet) -> None:
     fleet.mark("a", HostStatus.CORDONED, "a fan")
     found = fleet.explain(spec(), on="name!=b")
@@ -146,8 +160,8 @@ def all_at_once(fleet: Fleet, specs: list[vhal.MachineSpec]) -> list[vhal.Machin
     barrier = threading.Barrier(len(specs))
     snapshot = fleet.snapshot
 
-    def together(**settings: bool) -> object:
-        found = snapshot(**settings)
+    def together(**settings: float) -> object:
+        found = snapshot(**settings)  # type: ignore[arg-type]
         barrier.wait(30)
         return found
 

@@ -168,6 +168,12 @@ def test_a_host_can_be_marked(fleet: Fleet) -> None:
     assert [host.url for host in fleet.hosts("status=draining")] == [fleet.host("b").url]
 
 
+def test_unreachable_is_no_mark(fleet: Fleet) -> None:
+    with pytest.raises(InvalidSpec, match="that is found out") as raised:
+        fleet.mark("b", HostStatus.UNREACHABLE)
+    assert raised.value.hint
+
+
 def test_a_machine_is_known_not_to_move_when_it_is_asked() -> None:
     w = world(1, migratable=False)
     with Fleet([w.url("a"), w.url("b")]) as fleet:
@@ -206,7 +212,19 @@ def test_of_two_copies_the_one_that_runs_is_the_machine() -> None:
     source, destination = FakeDriver("s", S.RUNNING), FakeDriver("d", S.PAUSED)
     with Fleet({"d": vhal.connect(destination), "s": vhal.connect(source)}) as fleet:
         (machine,) = fleet.snapshot().machines
+        assert fleet.find("web").host is fleet.host("s")
+        assert len(fleet.machines()) == 1
     assert (machine.host, machine.state) == ("s", S.RUNNING)
+
+
+def test_anything_can_be_asked_of_all_hosts_or_of_some(w: World) -> None:
+    with Fleet({"a": w.url("a"), "gone": "mock://nowhere/x"}) as fleet:
+        answers = fleet.ask(lambda host: host.info().memory)
+        assert answers["a"] == 64 << 30
+        assert isinstance(answers["gone"], NotFound)
+        assert fleet.ask(lambda host: host.backend, ["a"]) == {"a": "mock"}
+        with pytest.raises(NotFound, match="no host 'b' in the fleet"):
+            fleet.ask(lambda host: host.backend, ["b"])
 
 
 # hosts that don't answer

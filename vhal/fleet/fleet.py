@@ -18,7 +18,7 @@ from vhal.errors import HostUnreachable, InvalidSpec, NotFound, VhalError
 from vhal.fleet.ask import PATIENCE_S, ask
 from vhal.fleet.contradiction import refuse_contradictions
 from vhal.fleet.entry import Keeping
-from vhal.fleet.inventory import Inventory, look, machine
+from vhal.fleet.inventory import Inventory, look, machine, newer
 from vhal.fleet.member import Member
 from vhal.fleet.meter import HALF_LIFE_S, Meter
 from vhal.fleet.roster import Given, members
@@ -174,13 +174,13 @@ class Fleet:
         """
         wanted = selected(selector)
         answers = self._ask(list(self._members.values()), Host.machines)
-        return [
-            each
+        found = _once(
+            (member.name, each)
             for member, answer in answers.items()
             if not isinstance(answer, VhalError)
             for each in answer
-            if wanted.matches(machine(each.seen, member.name).words)
-        ]
+        )
+        return [each for name, each in found if wanted.matches(machine(each.seen, name).words)]
 
     def find(self, ref: str) -> Machine:
         """Return the machine with a name or id, or ``HOST/NAME``, wherever it is.
@@ -194,20 +194,16 @@ class Fleet:
         if slash and place in self._members:
             return self.host(place).machine(name)
         answers = self._ask(list(self._members.values()), lambda host: _with(host, ref))
-        found = {
-            (each.host.backend, each.id): (member.name, each)
-            for member, each in answers.items()
-            if isinstance(each, Machine)
-        }
+        found = _once((member.name, each) for member, each in answers.items() if isinstance(each, Machine))
         if len(found) > 1:
-            places = [name for name, _ in found.values()]
+            places = [name for name, _ in found]
             raise InvalidSpec(
                 f"several machines are called {ref!r}: on {' and on '.join(places)}",
                 hint=f"say which: {places[0]}/{ref}, or the id of one",
                 machine=ref,
             )
         if found:
-            return next(iter(found.values()))[1]
+            return found[0][1]
         dead = [f"{member.name}: {answer}" for member, answer in answers.items() if isinstance(answer, VhalError)]
         if dead:
             raise HostUnreachable(
@@ -225,6 +221,7 @@ class Fleet:
         policy: Policy = "balance",
         *,
         on: str | Selector = "",
+        over_s: float = 0.0,
         timeout_s: float | None = None,
     ) -> Machine:
         """Make a machine, stopped, on the host that is best for it.
@@ -237,6 +234,7 @@ class Fleet:
             policy: What a good host is: the emptiest (``balance``), the fullest that has room (``pack``), or the one
                 with the fewest machines of that kind (``spread``).
             on: Which hosts are wanted: ``rack=r1``.
+            over_s: Measure loads for so long before; else they are known if there was a snapshot before.
             timeout_s: Until then it must be made.
 
         Raises:
@@ -247,13 +245,15 @@ class Fleet:
         """
         from vhal.fleet.creation import Creation
 
-        return Creation(self, spec, policy, selected(on)).run(timeout_s)
+        return Creation(self, spec, policy, selected(on), over_s).run(timeout_s)
 
-    def explain(self, spec: MachineSpec, policy: Policy = "balance", *, on: str | Selector = "") -> Explanation:
+    def explain(
+        self, spec: MachineSpec, policy: Policy = "balance", *, on: str | Selector = "", over_s: float = 0.0
+    ) -> Explanation:
         """Return where :meth:`create` would make a machine now, and what is said of each host; makes nothing."""
         from vhal.fleet.creation import Creation
 
-        return Creation(self, spec, policy, selected(on)).explain()
+        return Creation(self, spec, policy, selected(on), over_s).explain()
 
     def report(self, *, over_s: float = 0.0) -> Report:
         """Return what is bought, allocated, used and wasted, now.
@@ -270,7 +270,15 @@ class Fleet:
 
         Raises:
             vhal.errors.NotFound: None is called so.
+            vhal.errors.InvalidSpec: It is to be unreachable: that is found out.
         """
+        if status == HostStatus.UNREACHABLE:
+            raise InvalidSpec(
+                f"host {name!r} can't be marked unreachable: that is found out",
+                problems=[("status", "is found out")],
+                hint="mark it cordoned or draining",
+                host=name,
+            )
         self._member(name).mark(status, reason)
 
     def close(self) -> None:
@@ -326,6 +334,16 @@ def selected(selector: str | Selector) -> Selector:
             problems=[("selector", str(error))],
             hint="conditions with commas between: team=blue,state=running",
         ) from None
+
+
+def _once(found: Iterable[tuple[str, Machine]]) -> list[tuple[str, Machine]]:
+    """Leave out the copies of machines that are on their way between two hosts."""
+    kept: dict[tuple[str, str], tuple[str, Machine]] = {}
+    for place, each in found:
+        key = (each.host.backend, each.id)
+        if key not in kept or newer(each.seen, kept[key][1].seen):
+            kept[key] = (place, each)
+    return list(kept.values())
 
 
 def _with(host: Host, ref: str) -> Machine | None:
