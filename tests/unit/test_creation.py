@@ -143,6 +143,18 @@ def test_where_it_is_not_known_whether_it_was_made_no_other_host_is_tried(w: Wor
     assert where(fleet) == {"web": "a"}
 
 
+def test_a_host_that_dies_before_it_is_begun_is_passed_over(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = fleet.host
+
+    def host(name: str) -> vhal.Host:
+        if name == "a":
+            raise HostUnreachable("it went away", hint="wait")
+        return opened(name)
+
+    monkeypatch.setattr(fleet, "host", host)
+    assert fleet.create(spec()).host is opened("b")
+
+
 def test_a_dead_host_is_passed_over(w: World) -> None:
     with Fleet({"gone": "mock://nowhere/x", "a": w.url("a")}) as fleet:
         assert fleet.create(spec()).host is fleet.host("a")

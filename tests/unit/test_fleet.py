@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from vhal_mock.driver import MockDriver
+from vhal_mock.metrics import MockMetrics
 from vhal_mock.world import World
 
 import vhal
-from tests.unit.fakes import FakeDriver, S
+from tests.unit.fakes import FakeDriver, S, raises
 from vhal.driver.answer import Answer
 from vhal.driver.fault import Fault, FaultKind
 from vhal.errors import (
@@ -20,6 +21,7 @@ from vhal.errors import (
     InvalidState,
     InvalidUrl,
     NotFound,
+    Unsupported,
 )
 from vhal.fleet import member
 from vhal.fleet.entry import HostEntry, Keeping
@@ -166,6 +168,14 @@ def test_a_host_can_be_marked(fleet: Fleet) -> None:
         (HostStatus.DRAINING, "for repair"),
     ]
     assert [host.url for host in fleet.hosts("status=draining")] == [fleet.host("b").url]
+
+
+def test_a_host_that_can_not_measure_is_seen_without_loads(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MockMetrics, "usage", lambda _: raises(Unsupported("no cgroups", hint="delegate them"))())
+    with Fleet([w.url("a")]) as fleet:
+        found = fleet.snapshot(over_s=1)
+    assert found.hosts[0].status is HostStatus.UP
+    assert {machine.load for machine in found.machines} == {None}
 
 
 def test_unreachable_is_no_mark(fleet: Fleet) -> None:

@@ -106,10 +106,14 @@ class Creation:
         while True:
             ctx.check()
             claim = claims.take(self._since_s, self._choose)
-            made = True  # unless the engine says that it wasn't
+            made = False
             try:
-                return self._fleet.host(claim.machine.host).create(self._spec, timeout_s=ctx.remaining_s)
-            except (InsufficientResources, Unsupported, NotFound) as error:
+                host = self._fleet.host(claim.machine.host)
+                made = True  # unless its engine says that it wasn't
+                return host.create(self._spec, timeout_s=ctx.remaining_s)
+            except VhalError as error:
+                if made and not isinstance(error, (InsufficientResources, Unsupported, NotFound)):
+                    raise
                 made = False
                 self._engine[claim.machine.host] = f"says: {error.message}"
             finally:

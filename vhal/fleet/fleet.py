@@ -44,7 +44,8 @@ class Fleet:
     """Hosts, what must hold on them, and what may be given away of them. Closes at the end of a ``with`` block.
 
     Nothing is opened before something is asked. A host that doesn't answer costs the others nothing: each is asked in
-    a thread of its own, for at most ``patience_s``.
+    a thread of its own, for at most ``patience_s``. A connection that died is opened again; machines that were reached
+    through it must be found again.
 
     Concurrency: safe from any thread.
 
@@ -235,7 +236,7 @@ class Fleet:
                 with the fewest machines of that kind (``spread``).
             on: Which hosts are wanted: ``rack=r1``.
             over_s: Measure loads for so long before; else they are known if there was a snapshot before.
-            timeout_s: Until then it must be made.
+            timeout_s: How long making it may take, once a host was chosen.
 
         Raises:
             vhal.errors.PlacementRefused: No host can take it; ``explanation`` says of each why not.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vhal.driver.answer import YES
 from vhal.driver.capability import METRICS, MIGRATION
 from vhal.driver.context import Context
-from vhal.errors import InvalidConfig, VhalError
+from vhal.errors import InvalidConfig, Unsupported, VhalError
 from vhal.fleet.meter import Meter
 from vhal.fleet.rules import Rule
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
@@ -77,7 +77,10 @@ def look(host: Host, over_s: float, movable: bool) -> Look:
 
 def _usage(guard: Guard) -> Mapping[str, Usage]:
     metrics = guard.provides(METRICS)
-    return {} if metrics is None else metrics.usage()
+    try:
+        return {} if metrics is None else metrics.usage()
+    except Unsupported:
+        return {}  # it can't measure as it is set up; all else is known
 
 
 class Inventory:
