@@ -13,7 +13,7 @@ import pytest
 
 import vhal
 
-CORE = ("vhal", "vhal.spec", "vhal.driver", "vhal.layers", "vhal.migration", "vhal_mock")
+CORE = ("vhal", "vhal.spec", "vhal.driver", "vhal.layers", "vhal.migration", "vhal.fleet", "vhal_mock")
 
 
 def modules() -> list[str]:
@@ -80,7 +80,7 @@ def test_lazy_names(package: str) -> None:
 
 
 def test_the_scripting_names_are_few() -> None:
-    assert len(vhal.__all__) <= 25
+    assert len(vhal.__all__) <= 26
 
 
 def test_version_matches_the_distribution() -> None:
