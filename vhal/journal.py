@@ -135,9 +135,14 @@ class Journal:
                 raise
 
     def begin(self, kind: str, data: Any, steps: Sequence[tuple[str, str, Any]]) -> Held:
-        """Write a work down, with its steps (kind, subject, data), all waiting; return it, held by this process."""
+        """Write a work down, with its steps (kind, subject, data), all waiting; return it, held by this process.
+
+        Raises:
+            vhal.errors.Busy: Another work is about one of the subjects, and is under way or was left in the middle.
+        """
         work, token = uuid.uuid4().hex[:12], _token()
         with self._writing() as db:
+            self._refuse_subjects({subject for _, subject, _ in steps})
             db.execute(
                 "INSERT INTO works (id, kind, data, begun_s, owner) VALUES (?, ?, ?, ?, ?)",
                 (work, kind, json.dumps(data), time.time(), token),
@@ -293,6 +298,19 @@ class Journal:
             raise JournalError(
                 f"{self.path} can't be used: {error}", hint="name another file in VHAL_JOURNAL", native=error
             ) from error
+
+    def _refuse_subjects(self, wanted: set[str]) -> None:
+        for work in self.works(ended=False):
+            for step in work.steps:
+                if step.subject not in wanted or step.state is StepState.ENDED:
+                    continue
+                if work.under_way:
+                    raise Busy(f"work {work.id} is under way and is about {step.subject}, too", hint="wait for its end")
+                if step.state is StepState.BEGUN:
+                    raise Busy(
+                        f"work {work.id} was left in the middle of {step.subject}",
+                        hint=f"'vhal fleet resume {work.id}' puts that right",
+                    )
 
     def _insert(self, db: sqlite3.Connection, work: str, first: int, steps: Sequence[tuple[str, str, Any]]) -> None:
         db.executemany(
