@@ -174,7 +174,7 @@ def _recovered(
     if ticket is None and not _has(source, move.id):
         return _has(destination, move.id)  # somebody else moved it since
     offer = Offer(**note["offer"])
-    return recover(source.guard, destination.guard, offer, ticket, policy, ctx) is not None
+    return recover(source.guard, destination.guard, offer, ticket, policy, ctx, sent=note["sent"]) is not None
 
 
 def _start(move: Move, host: Host) -> None:

@@ -290,9 +290,10 @@ class Carrier:
     def _moved(self, place: int, move: Move, ctx: Context) -> MoveResult:
         note: dict[str, Any] = {}
 
-        def keep(offer: Offer, ticket: Ticket | None) -> None:
+        def keep(offer: Offer, ticket: Ticket | None, sent: bool) -> None:
             note["offer"] = offer.model_dump(mode="json")
             note["ticket"] = None if ticket is None else ticket.model_dump(mode="json")
+            note["sent"] = sent
             self._work.mark(place, StepState.BEGUN, note)
 
         try:

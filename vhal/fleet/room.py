@@ -37,6 +37,10 @@ class Room:
         self._rules = snapshot.rules
         self._chosen: dict[tuple[int, str], bool] = {}
         self._domains: dict[tuple[str, str], list[str]] = {}
+        self._members: dict[int, list[SeenMachine]] = {}
+        """Number of a rule → the machines that it keeps together."""
+        self._moved: dict[str, str] = {}
+        """Machine's id → host, of those that aren't where they were seen."""
         for machine in snapshot.machines:
             self.on[machine.host][machine.id] = machine
         for name in self.hosts:
@@ -46,12 +50,15 @@ class Room:
         """Let ``host`` hold the machine, too."""
         if machine.id not in self.on[host]:
             self.on[host][machine.id] = machine
+            self._moved[machine.id] = host
             self.cpus[host] -= machine.cpus
             self.memory[host] -= machine.memory
 
     def take(self, machine: SeenMachine, host: str) -> None:
         """Let ``host`` no longer hold the machine."""
         if self.on[host].pop(machine.id, None) is not None:
+            if self._moved.get(machine.id) == host:
+                del self._moved[machine.id]
             self.cpus[host] += machine.cpus
             self.memory[host] += machine.memory
 
@@ -63,6 +70,9 @@ class Room:
     def look(self, host: str, machines: Iterable[SeenMachine]) -> None:
         """Let ``host`` hold these and no others: it was looked at."""
         self.on[host] = {machine.id: machine for machine in machines}
+        for id in self.on[host]:  # noqa: A001 - the contract's word
+            self._moved.pop(id, None)
+        self._members.clear()
         self._count(host)
 
     def refusal(self, machine: SeenMachine, source: str, host: str) -> str | None:
@@ -157,14 +167,20 @@ class Room:
 
     def _away(self, number: int, rule: Together, machine: SeenMachine, host: str) -> str | None:
         domain, missed = self.hosts[host].domain(rule.domain), None
-        for name, machines in self.on.items():
-            for other in machines.values():
-                if other.id != machine.id and self._matches(number, other):
-                    final = self.bound.get(other.id, name)
-                    if self.hosts[final].domain(rule.domain) == domain:
-                        return None
-                    missed = other.name
+        for other in self._together(number):
+            if other.id != machine.id:
+                final = self.bound.get(other.id) or self._moved.get(other.id, other.host)
+                if self.hosts[final].domain(rule.domain) == domain:
+                    return None
+                missed = other.name
         return missed
+
+    def _together(self, number: int) -> list[SeenMachine]:
+        found = self._members.get(number)
+        if found is None:
+            found = [each for machines in self.on.values() for each in machines.values() if self._matches(number, each)]
+            self._members[number] = found
+        return found
 
     def _in(self, kind: str, domain: str) -> list[str]:
         if kind == "host":

@@ -50,15 +50,16 @@ TIDYING_S = 60.0
 POLL_S = 0.2
 """How often a machine that is on its way is looked at again."""
 
-Keep: TypeAlias = Callable[[Offer, Ticket | None], None]
-"""Told what another process needs to go on, should this one die: before the destination is touched, and again, with
-the ticket, before anything is sent. What it raises ends the migration."""
+Keep: TypeAlias = Callable[[Offer, Ticket | None, bool], None]
+"""Told what another process needs to go on, should this one die: the offer, before the destination is touched; the
+ticket too, before anything is sent; and that all was sent, before it is committed. What it raises ends the migration.
+"""
 
 _UNCLEAR = (HostUnreachable, OperationTimeout, OperationAborted, EngineError)
 """Errors after which what was asked for may have been done all the same. The others are a no."""
 
 
-def _forget(offer: Offer, ticket: Ticket | None) -> None:
+def _forget(offer: Offer, ticket: Ticket | None, sent: bool) -> None:
     """Keep nothing."""
 
 
@@ -95,6 +96,8 @@ def recover(
     ticket: Ticket | None,
     policy: MigrationPolicy,
     ctx: Context,
+    *,
+    sent: bool,
 ) -> MachineInfo | None:
     """Bring a migration whose process died to one of its two good ends.
 
@@ -107,6 +110,7 @@ def recover(
         ticket: As it was kept; None if the process died before it had one.
         policy: With which it was begun.
         ctx: How long the engine is waited for.
+        sent: As it was kept.
 
     Returns:
         The machine as the destination has it; or None if the source has it, as it was.
@@ -116,7 +120,7 @@ def recover(
         vhal.errors.OperationTimeout: It is still on its way.
     """
     with _both(source, destination, offer.machine, ctx):
-        return _Handshake(source, destination, policy, ctx, _forget).recover(offer, ticket)
+        return _Handshake(source, destination, policy, ctx, _forget).recover(offer, ticket, sent)
 
 
 @contextmanager
@@ -147,7 +151,7 @@ class _Handshake:
         if not answer or offer is None:
             raise refusal(machine, answer, self.source.name, self.destination.name)
         self._phase("prepare")
-        self.keep(offer, None)
+        self.keep(offer, None, False)
         try:
             ticket = giver(self.destination).prepare(offer, self.policy, self.ctx)
         except BaseException as error:
@@ -155,9 +159,10 @@ class _Handshake:
         prepared = self.source.clock_s()
         claimed, failure = Transfer(), None
         try:
-            self.keep(offer, ticket)
+            self.keep(offer, ticket, False)
             self._phase("transfer")
             claimed = giver(self.source).transfer(offer, ticket, self.policy, self.ctx)
+            self.keep(offer, ticket, True)
         except BaseException as error:  # noqa: BLE001 - whatever it was, where the machine is decides what follows
             failure = error
         sent = self.source.clock_s()
@@ -187,7 +192,7 @@ class _Handshake:
         )
         return result, arrived
 
-    def recover(self, offer: Offer, ticket: Ticket | None) -> MachineInfo | None:
+    def recover(self, offer: Offer, ticket: Ticket | None, sent: bool) -> MachineInfo | None:
         self._wait_while_on_its_way(offer)
         interrupted = OperationAborted(
             f"the process that moved {offer.machine.name!r} ended", hint="it goes on where it was"
@@ -198,7 +203,7 @@ class _Handshake:
                 raise undone
             return None
         try:
-            arrived = self._settle(offer, ticket, interrupted)
+            arrived = self._settle(offer, ticket, None if sent else interrupted)
         except (MigrationFailed, OperationAborted):
             return None
         self._release(offer)
