@@ -9,6 +9,7 @@ import threading
 
 from vhal.errors import Busy
 from vhal.fleet.applied import MoveResult, Outcome
+from vhal.fleet.inventory import machine as machine_seen
 from vhal.fleet.plan import Move
 from vhal.fleet.room import Room
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenMachine
@@ -127,17 +128,11 @@ class Present:
         return None if why is None else refused(move, why)
 
     def _as_seen(self, info: MachineInfo, host: str) -> SeenMachine:
-        known = self._seen.get(info.id) or SeenMachine(id=info.id, name=info.name, host=host, kind=info.kind)
-        return known.model_copy(
-            update={
-                "host": host,
-                "name": info.name,
-                "state": info.state,
-                "cpus": info.cpus,
-                "memory": info.memory,
-                "labels": info.labels,
-            }
-        )
+        known = self._seen.get(info.id)
+        if known is None:
+            return machine_seen(info, host)
+        facts = {"host": host, "state": info.state, "cpus": info.cpus, "memory": info.memory, "labels": info.labels}
+        return known.model_copy(update=facts)
 
     def _change(self, move: Move) -> None:
         for name in (move.source, move.destination):
