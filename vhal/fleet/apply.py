@@ -19,7 +19,7 @@ from typing import Any
 
 from vhal.driver.context import Context
 from vhal.driver.migration import MigrationPolicy, Offer, Ticket
-from vhal.errors import NotFound, VhalError
+from vhal.errors import InvalidSpec, NotFound, VhalError
 from vhal.fleet.applied import Applied, ApplySettings, MoveResult, Outcome
 from vhal.fleet.carrier import Carrier, Hosts, OnEvent, Replan, steps
 from vhal.fleet.outdated import refuse_outdated
@@ -67,6 +67,7 @@ def apply(
         What came of each move; failed ones are no error: :meth:`~vhal.fleet.applied.Applied.check` makes them one.
 
     Raises:
+        vhal.errors.InvalidSpec: The plan is to evacuate a dead host: see :mod:`vhal.fleet.evacuate`.
         vhal.errors.PlanOutdated: The fleet has changed since; no move was made.
         vhal.errors.Busy: Another plan that is under way, or was left in the middle, moves one of the machines.
         vhal.errors.JournalError: It can't be written down; no further move was made.
@@ -76,6 +77,8 @@ def apply(
     Concurrency: calls of several threads, or processes, that move different machines may go on at once; each keeps its
     own limits.
     """
+    if plan.kind == "evacuate":
+        raise InvalidSpec("nothing can be moved off a dead host", hint="evacuate() starts its machines elsewhere")
     settings = settings or ApplySettings()
     ctx = call_context(timeout_s)
     now = fleet.snapshot()
