@@ -163,9 +163,12 @@ class Journal:
             ended: Only those that have, or haven't, ended.
         """
         with self._told(), self._lock:
-            rows = self._db.execute("SELECT id FROM works ORDER BY begun_s, rowid").fetchall()
-            found = [self.work(row[0]) for row in rows]
-        return [work for work in found if kind in (None, work.kind) and ended in (None, work.ended_s is not None)]
+            rows = self._db.execute(
+                "SELECT id FROM works WHERE kind = coalesce(:kind, kind) "
+                "AND (ended_s IS NOT NULL) = coalesce(:ended, ended_s IS NOT NULL) ORDER BY begun_s, rowid",
+                {"kind": kind, "ended": ended},
+            ).fetchall()
+            return [self.work(row[0]) for row in rows]
 
     def work(self, id: str) -> Work:
         """Return one work.
