@@ -224,7 +224,7 @@ def test_the_planner_is_the_balancers_unless_one_is_given(journal: Journal, monk
     found = importlib.import_module
     balance = types.SimpleNamespace(plan_balance=greedy)
     monkeypatch.setattr(
-        importlib, "import_module", lambda name: balance if name == "vhal.fleet.balance" else found(name)
+        importlib, "import_module", lambda name: balance if name == "vhal.fleet.balance.planner" else found(name)
     )
     with Busy(lambda name, at_s: 5.0) as fleet:
         watch = Watch(fleet, WatchPolicy(hold=1), journal=journal)

@@ -74,7 +74,7 @@ class Watch:
     Args:
         fleet: What is watched.
         policy: When to act.
-        planner: Makes a plan; None for :func:`vhal.fleet.balance.plan_balance`.
+        planner: Makes a plan; None for :func:`vhal.fleet.balance.planner.plan_balance`.
         journal: Where plans are written down; None for the user's.
         dry_run: Make plans, and carry none out.
         now_s: Tells the time, in seconds since the epoch.
@@ -180,7 +180,7 @@ class Watch:
     def _plan(self, snapshot: FleetSnapshot) -> Plan:
         if self._planner is None:
             # Late, since it brings numpy, which only planning needs.
-            balance: Any = importlib.import_module("vhal.fleet.balance")
+            balance: Any = importlib.import_module("vhal.fleet.balance.planner")
             self._planner = balance.plan_balance
         return self._planner(snapshot)
 
