@@ -1,20 +1,33 @@
-"""How the suite gets at a backend: what it can't know by itself."""
+"""How the suite gets at a backend: what it can't know by itself.
+
+What a backend can do it says itself, in ``capabilities`` and ``can()``. Here are only the quirks of testing it.
+"""
 
 from __future__ import annotations
 
 import itertools
-import os
+import re
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vhal.driver.driver import Driver
+from vhal.errors import InvalidSpec
 from vhal.spec.machine import MachineSpec
+
+KIT_NAME = re.compile(r"vhal-kit-[0-9a-f]{6}-\d+")
+"""The names of the suite's machines, whichever run made them."""
 
 _numbers = itertools.count(1)
 
 
 def _policy() -> dict[str, object]:
+    return {}
+
+
+def _none() -> dict[str, str]:
     return {}
 
 
@@ -36,8 +49,26 @@ class Harness:
     """Whether the machine's guest tells that it is ready."""
     patience_s: float = 60.0
     """How long something may take that takes no time on the mock."""
-    prefix: str = field(default_factory=lambda: f"kit{os.getpid()}-")
+    timeout_s: float = 240.0
+    """How long a test's body, or a step of its preparation, may take until it is given up, with all threads' stacks."""
+    known_failures: Mapping[str, str] = field(default_factory=_none)
+    """Rows that fail, each with the reason: ``{"SNAP-002": "the engine loses …", "RESZ-003[cpus]": "…"}``.
+
+    One that passes fails the run, so that the list stays true.
+    """
+    kept: Path | None = None
+    """Where the last report is kept. A run that finds something else fails and says so; ``--vhal-keep`` writes it."""
+    prefix: str = field(default_factory=lambda: f"vhal-kit-{secrets.token_hex(3)}-")
     """What the names of the suite's machines begin with; it touches no others."""
+
+    def __post_init__(self) -> None:
+        for row, reason in self.known_failures.items():
+            if not reason.strip():
+                raise InvalidSpec(
+                    f"known_failures[{row!r}] has no reason",
+                    problems=[(f"known_failures.{row}", "an empty reason")],
+                    hint="say why the row fails, for whoever reads the report",
+                )
 
     def name(self) -> str:
         """Return a name that no machine has."""

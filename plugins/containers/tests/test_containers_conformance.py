@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ from vhal.testing import BackendSuite, Harness
 if TYPE_CHECKING:
     # The fixture's class is in the conftest.py above, which pytest loads but nobody can import.
     Engines = Any
+
+REPORTS = Path(__file__).parents[3] / "docs" / "reference" / "reports"
 
 
 def _spec(name: str, image: str) -> MachineSpec:
@@ -36,4 +39,5 @@ class TestContainers(BackendSuite):
             open=lambda: ContainersDriver.open(HostUrl.parse(first)),
             peer=lambda: ContainersDriver.open(HostUrl.parse(second)),
             spec=lambda name: _spec(name, shared_engines.image),
+            kept=REPORTS / "containers-podman.json",
         )

@@ -160,7 +160,7 @@ def _is_there(process: EngineProcess, path: str) -> bool:
 
 
 def _same_root(process: EngineProcess) -> bool:
-    return Path(f"/proc/{process.pid}/ns/mnt").stat().st_ino == Path("/proc/self/ns/mnt").stat().st_ino
+    return (process.thread / "ns/mnt").stat().st_ino == Path("/proc/self/ns/mnt").stat().st_ino
 
 
 def _version(program: str) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ it is called shows systemd.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -20,6 +21,7 @@ _SYS_RESOURCE = 24
 """Number of the capability that lets a process exceed its own limits (capabilities(7))."""
 _CONNECT_S = 5.0
 _ENGINES = ("podman", "dockerd")
+_SPACES = ("mnt", "net", "pid")
 _LIMITS = {
     "as": "address space",
     "core": "core file size",
@@ -60,9 +62,25 @@ class EngineProcess:
             return None
 
     @property
+    def thread(self) -> Path:
+        """The folder in ``/proc`` of one of its threads that is where the engine is: its root folder, its namespaces.
+
+        Not simply the process's, which are those of its first thread: podman joins a container's mounts with a single
+        thread when it copies files, and if that happens to be the first one, it stays there for good.
+        """
+        places: dict[tuple[str, ...], list[Path]] = {}
+        folder = Path(f"/proc/{self.pid}")
+        with contextlib.suppress(OSError):  # it has ended, or isn't ours to look at: whoever goes on will meet that
+            for thread in sorted((folder / "task").iterdir(), key=lambda each: int(each.name)):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+                    spaces = tuple(str((thread / "ns" / space).readlink()) for space in _SPACES)
+                    places.setdefault(spaces, []).append(thread)
+        return max(places.values(), key=len, default=[folder])[0]
+
+    @property
     def root(self) -> Path:
         """The folder here that is the engine's root folder, whatever namespaces it is in."""
-        return Path(f"/proc/{self.pid}/root")
+        return self.thread / "root"
 
     def ceiling(self, name: str) -> int | None:
         """Return the highest limit of that name that it can give, or None where it has none or it isn't known."""
@@ -76,7 +94,7 @@ class EngineProcess:
             PermissionError: We may not look there.
         """
         found: os.stat_result | None = None
-        at = self.root
+        root = at = self.root
         for part in PurePosixPath(path).parts[1:]:
             at /= part
             try:
@@ -84,7 +102,7 @@ class EngineProcess:
             except (FileNotFoundError, NotADirectoryError):
                 return None
             if stat.S_ISLNK(found.st_mode):
-                raise ValueError(f"{PurePosixPath('/', *at.parts[4:])} is a symbolic link")
+                raise ValueError(f"/{at.relative_to(root)} is a symbolic link")
         return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from vhal_libvirt import LibvirtDriver
 
@@ -10,12 +12,15 @@ from vhal.driver import HostUrl
 from vhal.spec import BootKernel, MachineSpec
 from vhal.testing import BackendSuite, Harness
 
+REPORTS = Path(__file__).parents[3] / "docs" / "reference" / "reports"
+
 
 class TestSimulated(BackendSuite):
     harness = Harness(
         open=lambda: LibvirtDriver.open(HostUrl.parse("libvirt+test:///default")),
         spec=lambda name: MachineSpec(name=name, memory="32MiB"),
         has_agent=False,
+        kept=REPORTS / "libvirt-test.json",
     )
 
 
@@ -30,4 +35,5 @@ class TestReal(BackendSuite):
             peer=lambda: LibvirtDriver.open(HostUrl.parse(lab.hosts[1].url)),
             spec=lambda name: MachineSpec(name=name, memory="128MiB", boot=boot),
             patience_s=120.0,
+            kept=REPORTS / "libvirt-qemu.json",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -15,4 +15,11 @@ def needs(host: Host, capability: Capability[Any]) -> None:
     """Skip the test if the host's backend can't do it at all."""
     answer: Answer = host.can(capability)
     if not answer:
-        pytest.skip(answer.blockers[0].message)
+        lacks(capability, answer.blockers[0].message)
+
+
+def lacks(capability: Capability[Any], reason: str) -> NoReturn:
+    """Skip the test for want of ``capability``: a failure where the run requires that one."""
+    skip = pytest.skip.Exception(reason)
+    vars(skip)["capability"] = capability.id
+    raise skip

@@ -70,12 +70,13 @@ def reach(where: Address) -> Reach:
 class Nearby:
     """An engine on this machine, in whatever namespaces. They are held, so that they can be entered if it dies."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, process: EngineProcess) -> None:
         self._spaces: dict[str, int] = {}
+        thread = process.thread
         try:
             for space in _SPACES:
-                self._spaces[space] = os.open(f"/proc/{pid}/ns/{space}", os.O_RDONLY | os.O_CLOEXEC)
-            self._path = _search_path(pid)
+                self._spaces[space] = os.open(thread / "ns" / space, os.O_RDONLY | os.O_CLOEXEC)
+            self._path = _search_path(process.pid)
         except OSError as error:
             self.close()
             raise ReachError(f"the engine's namespaces can't be entered: {error.strerror}") from error
@@ -95,7 +96,7 @@ class Nearby:
         with contextlib.suppress(OSError):
             name = Path(f"/proc/{process.pid}/comm").read_text().strip()
             if name.startswith(_LISTENERS):
-                return cls(process.pid)
+                return cls(process)
         raise ReachError("what listens at the engine's socket only passes on to it")
 
     def stream(self, argv: Sequence[str]) -> AbstractContextManager[Iterator[bytes]]:
