@@ -15,6 +15,7 @@ from tests.bench.real import spec
 from tests.testbed import CounterGuest, Lab
 from vhal.fleet.apply import apply
 from vhal.fleet.drain import plan_drain
+from vhal.fleet.entry import HostEntry
 from vhal.fleet.fleet import Fleet
 from vhal.fleet.snapshot import FleetSnapshot, Load, SeenHost, SeenMachine
 from vhal.journal import Journal
@@ -76,7 +77,9 @@ def ratios() -> Iterator[Ratio]:
     guest = CounterGuest.build()
     with (
         Lab(hosts=3) as lab,
-        Fleet(dict(zip("abc", (host.url for host in lab.hosts), strict=True))) as fleet,
+        Fleet(
+            {name: HostEntry(url=host.url, overcommit=16) for name, host in zip("abc", lab.hosts, strict=True)}
+        ) as fleet,
         tempfile.TemporaryDirectory() as folder,
         Journal(Path(folder) / "journal.sqlite") as journal,
     ):

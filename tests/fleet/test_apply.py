@@ -14,6 +14,7 @@ from vhal.driver.fault import Fault
 from vhal.driver.migration import MigrationPolicy
 from vhal.errors import (
     Busy,
+    InsufficientResources,
     JournalError,
     MigrationFailed,
     MigrationInDoubt,
@@ -303,6 +304,16 @@ def test_without_a_new_plan_the_old_one_goes_on(journal: Journal) -> None:
         plan = fleet.plan(("web", "b"), ("db", "b"))
         applied = apply(plan, fleet, ApplySettings(fleet=1), journal=journal, replan=lambda _: None)
     assert outcomes(applied) == ["failed", "moved"]
+
+
+def test_without_being_able_to_plan_the_old_plan_goes_on(journal: Journal) -> None:
+    def fails(now: FleetSnapshot) -> Plan:
+        raise InsufficientResources("no room", hint="none")
+
+    with Stand(world(THREE)) as fleet:
+        fleet.world.inject(Fault(at="migration.transfer.round", machine="web"))
+        plan = fleet.plan(("web", "b"), ("db", "b"))
+        assert outcomes(apply(plan, fleet, ApplySettings(fleet=1), journal=journal, replan=fails)) == ["failed", "moved"]
 
 
 def test_plans_are_not_made_for_ever(journal: Journal) -> None:

@@ -6,6 +6,7 @@ the limits, the abort, and what is done when something fails. One calls :mod:`vh
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,8 @@ from vhal.journal import Held, StepState
 from vhal.operation import part
 from vhal.spec.units import Bytes
 
+log = logging.getLogger("vhal.fleet")
+
 
 class Hosts(Protocol):
     """What of a fleet is needed to move its machines: :class:`vhal.fleet.fleet.Fleet` has it."""
@@ -46,7 +49,9 @@ class Hosts(Protocol):
 
 
 Replan = Callable[[FleetSnapshot], Plan | None]
-"""Makes a new plan after moves that failed, or none; machines whose move failed can't be moved in its snapshot."""
+"""Makes a new plan after moves that failed, or none; machines whose move failed can't be moved in its snapshot.
+
+If it raises one of our errors, the old plan goes on."""
 
 OnEvent = Callable[[MoveEvent], None]
 """Told of each move's beginning, progress and end, in several threads; it must not block."""
@@ -222,7 +227,7 @@ class Carrier:
             else machine
             for machine in now.machines
         )
-        plan = self._replan(now.model_copy(update={"machines": machines})) if self._replan else None
+        plan = self._new_plan(now.model_copy(update={"machines": machines}))
         if plan is None:
             return
         for place in list(self._waiting):
@@ -232,6 +237,13 @@ class Carrier:
         for place, move in enumerate(plan.moves, first):
             self._waiting[place] = move.model_copy(update={"after": tuple(first + n for n in move.after)})
             self._present.expect(move)
+
+    def _new_plan(self, now: FleetSnapshot) -> Plan | None:
+        try:
+            return self._replan(now) if self._replan is not None else None
+        except VhalError as error:
+            log.warning("no new plan could be made: %s", error)
+            return None
 
     def _give_up(self) -> None:
         for place in list(self._waiting):

@@ -86,6 +86,7 @@ def plan_restore(snapshot: FleetSnapshot, host: str, journal: Journal) -> Plan:
     return Plan(
         kind="restore",
         snapshot=snapshot.digest,
+        restored=(host,),
         moves=tuple(moves),
         hosts=changes(snapshot, room, moves),
         notes=tuple(notes),
@@ -98,9 +99,8 @@ def drained(journal: Journal) -> dict[str, str]:
     for work in journal.works(PLAN):
         for name in work.data["emptied"]:
             found[name] = work.id
-        if work.data["kind"] == "restore":
-            for step in work.steps:
-                found.pop(step.data["destination"], None)
+        for name in work.data["restored"]:
+            found.pop(name, None)
     return found
 
 
