@@ -13,6 +13,7 @@ from vhal.fleet.applied import MoveResult
 from vhal.fleet.apply import PLAN
 from vhal.fleet.cost import moved
 from vhal.fleet.emptying import LEFT, Emptying, changes
+from vhal.fleet.evacuate import EVACUATION
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.room import Room
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
@@ -55,16 +56,22 @@ def plan_drain(snapshot: FleetSnapshot, hosts: Iterable[str], *, strict: bool = 
     )
 
 
-def plan_restore(snapshot: FleetSnapshot, host: str, journal: Journal) -> Plan:
+def plan_restore(snapshot: FleetSnapshot, host: str, journal: Journal, *, empty: bool = False) -> Plan:
     """Return a plan that brings back to ``host`` what its last drain took away, as far as it still fits.
 
     Precondition: the host is up again, in the snapshot, too.
+
+    Args:
+        snapshot: The fleet.
+        host: Its name.
+        journal: Where the drain was written down.
+        empty: Bring nothing back; only let the host be used again.
 
     Raises:
         vhal.errors.NotFound: There is no such host, or the journal knows of no drain of it.
     """
     _known(snapshot, [host])
-    taken = _taken(journal, host)
+    taken = [] if empty else _taken(journal, host)
     machines = {machine.id: machine for machine in snapshot.machines}
     room, moves, notes = Room(snapshot), list[Move](), list[str]()
     room.bound.update((result.move.id, host) for result in taken)
@@ -81,7 +88,7 @@ def plan_restore(snapshot: FleetSnapshot, host: str, journal: Journal) -> Plan:
             room.move(machine, machine.host, host)
             reason = f"it was on {host} until that was drained"
             moves.append(moved(machine, snapshot.host(machine.host), snapshot.host(host), reason))
-    if not moves:
+    if not moves and not empty:
         notes.append(f"nothing is to be brought back to {host}")
     return Plan(
         kind="restore",
@@ -94,9 +101,16 @@ def plan_restore(snapshot: FleetSnapshot, host: str, journal: Journal) -> Plan:
 
 
 def drained(journal: Journal) -> dict[str, str]:
-    """Return the hosts that a drain keeps empty: name → id of the work; until they are restored."""
+    """Return the hosts that a drain or an evacuation keeps empty: name → id of the work; until they are restored.
+
+    A host that was evacuated still has its machines when it comes back: they must be deleted there, not be started.
+    """
     found: dict[str, str] = {}
-    for work in journal.works(PLAN):
+    for work in journal.works():
+        if work.kind == EVACUATION:
+            found[work.data["host"]] = work.id
+        if work.kind != PLAN:
+            continue
         for name in work.data["emptied"]:
             found[name] = work.id
         for name in work.data["restored"]:

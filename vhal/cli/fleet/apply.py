@@ -30,7 +30,7 @@ def apply(session: Session, /, plan: str, file: str | None, urls: tuple[str, ...
 
     found = Plan.load(plan)
     fleet = opened(session, file, urls)
-    journal = kept(session, fleet)
+    journal = kept()
     if dry_run:
         refuse_outdated(found, fleet.snapshot())
         show(session, found)

@@ -15,7 +15,6 @@ from vhal.cli.progress import follow
 
 if TYPE_CHECKING:
     from vhal.fleet.applied import Applied, ApplySettings, MoveResult
-    from vhal.fleet.fleet import Fleet
     from vhal.fleet.plan import Move, Plan
     from vhal.journal import Journal
 
@@ -51,17 +50,12 @@ def settings(given: Mapping[str, Any]) -> ApplySettings | None:
     return ApplySettings(**own) if own else None
 
 
-def kept(session: Session, fleet: Fleet) -> Journal:
-    """Return the journal, open until the command has ended; hosts that a drain keeps empty are marked."""
-    from vhal.fleet.drain import drained
-    from vhal.fleet.snapshot import HostStatus
+def kept() -> Journal:
+    """Return the journal, open until the command has ended."""
     from vhal.journal import Journal
 
     journal = Journal()
     click.get_current_context().call_on_close(journal.close)
-    for name, work in drained(journal).items():
-        if name in fleet.names:
-            fleet.mark(name, HostStatus.DRAINING, f"work {work} emptied it")
     return journal
 
 

@@ -38,7 +38,7 @@ def drain(
     from vhal.fleet.drain import plan_drain
 
     fleet = opened(session, file, urls)
-    journal = kept(session, fleet)
+    journal = kept()
     snapshot = fleet.snapshot(over_s=0.0, movable=True)
     plan = plan_drain(snapshot, hosts, strict=strict)
     warn(session, snapshot)
@@ -83,11 +83,9 @@ def restore(
     from vhal.fleet.snapshot import HostStatus
 
     fleet = opened(session, file, urls)
-    journal = kept(session, fleet)
+    journal = kept()
     fleet.mark(host, HostStatus.UP)
-    plan = plan_restore(fleet.snapshot(), host, journal)
-    if empty:
-        plan = plan.model_copy(update={"moves": (), "hosts": (), "notes": ()})
+    plan = plan_restore(fleet.snapshot(), host, journal, empty=empty)
     if dry_run:
         show(session, plan)
         return

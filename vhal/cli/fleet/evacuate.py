@@ -55,7 +55,7 @@ def evacuate(
     known = [load_spec(path) for path in sorted(folder.iterdir()) if path.suffix in (".toml", ".json", ".yaml", ".yml")]
     specs = {spec.name: spec for spec in known}
     fleet = opened(session, file, urls)
-    journal = kept(session, fleet)
+    journal = kept()
     plan = plan_evacuate(fleet.snapshot(), host, FleetSnapshot.load(last), specs)
     if dry_run:
         show(session, plan)

@@ -41,5 +41,5 @@ def resume(session: Session, /, work: str | None, file: str | None, urls: tuple[
         table(["WORK", "KIND", "MOVES", "OPEN"], rows, right=["MOVES", "OPEN"])
         return
     fleet = opened(session, file, urls)
-    journal = kept(session, fleet)
+    journal = kept()
     carry(session, lambda: carried(work, fleet, settings(given), journal=journal, timeout_s=given["timeout"]))

@@ -41,7 +41,7 @@ def watch(
 
     wanted = WatchPolicy() if policy is None else WatchPolicy.load(policy)
     fleet = opened(session, file, urls)
-    journal = kept(session, fleet)
+    journal = kept()
     watched = Watch(fleet, wanted, journal=journal, dry_run=dry_run)
     before = {number: signal.signal(number, lambda *_: watched.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
