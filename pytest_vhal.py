@@ -67,6 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--vhal-backend", metavar="URL", help="the host that vhal.testing.run tests")
     add("--vhal-peer", metavar="URL", help="another host, that its machines can move to")
     add("--vhal-spec", metavar="FILE", help="its smallest machine that starts, as a spec file")
+    add("--vhal-timeout", metavar="SECONDS", type=float, help="how long a test may take")
     add(
         "--vhal-quirk",
         choices=QUIRKS,
@@ -218,9 +219,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(str(error)) from None
     layers = config.getoption("--vhal-layer")
     if layers:
-        chosen = [item for item in items if (row := _row(item)) is None or row.layer in layers]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
-        items[:] = chosen
+        left_out = {item for item in items if (row := _row(item)) is not None and row.layer not in layers}
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -102,6 +102,7 @@ SECTIONS = {
         "doctor": Entry("vhal.cli.doctor:doctor", "Check what each backend can do here, and what to do about it."),
         "conformance": Entry("vhal.cli.conformance:conformance", "Prove that a backend keeps the contract."),
         "schema": Entry("vhal.cli.schema:schema", "Print the JSON Schema of a machine's spec."),
+        "new-backend": Entry("vhal.cli.new_backend:new_backend", "Write the project of a backend of your own."),
         "completion": Entry("vhal.cli.completion:completion", "Print a shell's completion script."),
     },
 }

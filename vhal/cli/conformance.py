@@ -19,10 +19,14 @@ from vhal.cli import complete
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
 from vhal.cli.output import clean, document
-from vhal.errors import NotFound, PluginError
+from vhal.cli.params import Duration
+from vhal.errors import NotFound, PluginError, VhalError
 
 LAYERS = ("examples", "refusals", "stateful", "faults", "migration", "concurrency", "liveness", "roundtrip")
 QUIRKS = ("deaf", "no-agent")
+
+_CODES = {0: 0, 2: 130, 4: 2}
+"""pytest's exit codes as ours, where they aren't a failure: passed, interrupted, wrongly called (pytest.ExitCode)."""
 
 
 @verb("conformance")
@@ -39,6 +43,7 @@ QUIRKS = ("deaf", "no-agent")
     multiple=True,
     help="The guest doesn't stop when asked (deaf), or doesn't tell that it is ready (no-agent); repeatable.",
 )
+@click.option("--timeout", type=Duration(), help="How long a test may take: 2m.")
 @click.option("--report", metavar="FILE", help="Write what was found to a JSON file.")
 @click.option("--reap", is_flag=True, help="Run nothing: remove machines that runs have left on the hosts.")
 @pass_session
@@ -51,6 +56,7 @@ def conformance(
     require: str | None,
     strict: bool,
     quirks: tuple[str, ...],
+    timeout: float | None,
     report: str | None,
     reap: bool,
 ) -> None:
@@ -73,6 +79,7 @@ def conformance(
     options += [f"--vhal-spec={Path(spec).absolute()}"] if spec else []
     options += [f"--vhal-layer={layer}" for layer in layers] + [f"--vhal-quirk={quirk}" for quirk in quirks]
     options += ["--vhal-strict"] if strict else []
+    options += [f"--vhal-timeout={timeout}"] if timeout else []
     with tempfile.TemporaryDirectory(prefix="vhal-conformance-") as folder:
         file = Path(report or Path(folder, "report.json")).absolute()
         code = _pytest([*options, f"--vhal-report={file}"], quiet=session.silent)
@@ -82,11 +89,12 @@ def conformance(
 
 
 def _pytest(options: list[str], quiet: bool) -> int:
-    """Run the suite; return the exit code. What people read goes to stderr if stdout is for programs."""
+    """Run the suite; return our exit code. What people read goes to stderr if stdout is for programs."""
     # -P, -c: neither a module nor a setting is taken from where this happens to be started.
     command = [sys.executable, "-P", "-m", "pytest", "-c/dev/null", f"--rootdir={Path.cwd()}", "-pno:cacheprovider"]
     command += ["--pyargs", "vhal.testing.run", "-rfE", "--tb=short", *(["-q"] if quiet else []), *options]
-    return subprocess.run(command, stdout=sys.stderr if quiet else None, check=False).returncode
+    ended = subprocess.run(command, stdout=sys.stderr if quiet else None, check=False).returncode
+    return _CODES.get(ended, VhalError.exit_code)
 
 
 def _reaped(session: Session, *urls: str | None) -> list[dict[str, str]]:

@@ -10,10 +10,12 @@ import pytest
 
 from vhal.driver.driver import Driver
 from vhal.errors import VhalError
+from vhal.installed import installed
 from vhal.opener import locate, open_driver
-from vhal.registry import registry
+from vhal.registry import GROUP, registry
 from vhal.spec.load import load_spec
 from vhal.spec.machine import MachineSpec
+from vhal.testing.conformance import facts
 from vhal.testing.conformance.deadline import Overdue, within
 from vhal.testing.harness import Harness
 from vhal.testing.suite import BackendSuite
@@ -29,6 +31,7 @@ class TestBackend(BackendSuite):
     @classmethod
     def _harness(cls, request: pytest.FixtureRequest) -> None:
         cls.harness = harness(request.config)
+        facts.name(cls, locate(request.config.getoption("--vhal-backend")).backend)
 
 
 def harness(config: pytest.Config) -> Harness:
@@ -38,8 +41,9 @@ def harness(config: pytest.Config) -> Harness:
     file: str | None = config.getoption("--vhal-spec")
     if url is None:
         pytest.exit("say which host: --vhal-backend URL", pytest.ExitCode.USAGE_ERROR)
+    timeout_s: float = config.getoption("--vhal-timeout") or Harness.timeout_s
     try:
-        spec = load_spec(file) if file else _sample(url)
+        spec = load_spec(file) if file else _sample(url, min(timeout_s, LOADING_S))
     except VhalError as error:
         pytest.exit(str(error), pytest.ExitCode.USAGE_ERROR)
     quirks = config.getoption("--vhal-quirk")
@@ -47,6 +51,7 @@ def harness(config: pytest.Config) -> Harness:
         open=lambda: _open(url),
         peer=None if peer is None else lambda: _open(peer),
         spec=lambda name: spec.replace(name=name),
+        timeout_s=timeout_s,
         listens="deaf" not in quirks,
         has_agent="no-agent" not in quirks,
     )
@@ -56,12 +61,12 @@ def _open(url: str) -> Driver:
     return open_driver(url)[0]
 
 
-def _sample(url: str) -> MachineSpec:
+def _sample(url: str, timeout_s: float) -> MachineSpec:
     name = locate(url).backend
     try:
-        backend = within(LOADING_S, f"importing the plugin of backend {name!r}", lambda: registry.backend(name))
+        backend = within(timeout_s, f"importing the plugin of backend {name!r}", lambda: registry.backend(name))
     except (VhalError, Overdue) as error:
-        if name not in {plugin.name for plugin in registry.plugins()}:
+        if name not in installed(GROUP):
             pytest.exit(str(error), pytest.ExitCode.USAGE_ERROR)
         return MachineSpec(name="sample")  # each test will say so when it opens the host; that is what was found out
     if backend.sample is None:

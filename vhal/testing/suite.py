@@ -21,12 +21,16 @@ from vhal.testing.conformance.claims import ClaimsSuite
 from vhal.testing.conformance.concurrency import ConcurrencySuite
 from vhal.testing.conformance.deadline import Overdue, within
 from vhal.testing.conformance.facts import facts, meet
+from vhal.testing.conformance.faults import FaultsSuite
 from vhal.testing.conformance.guests import GuestsSuite
+from vhal.testing.conformance.handshake import HandshakeSuite
 from vhal.testing.conformance.life import LifeSuite
 from vhal.testing.conformance.liveness import LivenessSuite
 from vhal.testing.conformance.migration import MigrationSuite
 from vhal.testing.conformance.needs import lacks
 from vhal.testing.conformance.refusals import RefusalsSuite
+from vhal.testing.conformance.roundtrip import RoundTripSuite
+from vhal.testing.conformance.stateful import StatefulSuite
 from vhal.testing.harness import Harness
 
 
@@ -36,9 +40,13 @@ class BackendSuite(
     ChangesSuite,
     GuestsSuite,
     RefusalsSuite,
+    StatefulSuite,
+    FaultsSuite,
     MigrationSuite,
+    HandshakeSuite,
     ConcurrencySuite,
     LivenessSuite,
+    RoundTripSuite,
 ):
     """Subclass it, set ``harness``, and let pytest collect it."""
 

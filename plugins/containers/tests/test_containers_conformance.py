@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from vhal_containers.driver import ContainersDriver
 
+from tests.parity import tells
 from vhal.driver import HostUrl
 from vhal.spec import BootImage, Health, MachineKind, MachineSpec, Process
 from vhal.testing import BackendSuite, Harness
+
+from .containers_sabotage import sabotage
+from .containers_witness import seen_by_podman
 
 if TYPE_CHECKING:
     # The fixture's class is in the conftest.py above, which pytest loads but nobody can import.
@@ -40,4 +44,8 @@ class TestContainers(BackendSuite):
             peer=lambda: ContainersDriver.open(HostUrl.parse(second)),
             spec=lambda name: _spec(name, shared_engines.image),
             kept=REPORTS / "containers-podman.json",
+            slow=True,
+            witness=lambda name: seen_by_podman(shared_engines.lab, name),
+            sabotage=sabotage,
+            tells=tells("containers"),
         )

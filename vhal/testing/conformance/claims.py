@@ -35,7 +35,7 @@ from vhal.spec.machine import MachineInfo
 from vhal.spec.snapshot import SnapshotInfo
 from vhal.spec.state import MachineState
 from vhal.spec.usage import Usage
-from vhal.testing.conformance.facts import answered, facts
+from vhal.testing.conformance.facts import facts, limited
 from vhal.testing.conformance.integrity import changes
 from vhal.testing.harness import Harness
 
@@ -130,7 +130,7 @@ class ClaimsSuite:
         for name, said in facts(type(self))["capabilities"].items():
             key = CAPABILITIES[name]
             if said["can"] and key is not CREATE:
-                said["limits"][state] = answered(host.can(key, info))["blockers"]
+                limited(type(self), key, f"of a {state} machine", host.can(key, info))
 
 
 def _strange(driver: Driver) -> list[str]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from vhal.driver.answer import Answer
-from vhal.driver.capability import CAPABILITIES
+from vhal.driver.answer import Answer, Blocker
+from vhal.driver.capability import CAPABILITIES, Capability
 from vhal.driver.version import SPI
-from vhal.errors import VhalError
+from vhal.errors import Unsupported, VhalError
 from vhal.host import Host
-from vhal.registry import registry
+from vhal.installed import installed
+from vhal.registry import GROUP, registry
 from vhal.testing.conformance.rows import Version, rows
 
 _FACTS: dict[type, dict[str, Any]] = {}
@@ -32,13 +33,18 @@ def spi(suite: type) -> Version:
     return major, minor
 
 
+def name(suite: type, backend: str) -> None:
+    """Put down which backend it is, and the plugin that brings it; from metadata alone, whatever the plugin does."""
+    found = installed(GROUP).get(backend, [])
+    facts(suite).update(backend=backend, plugin=", ".join(map(str, found)) or None)
+
+
 def meet(suite: type, host: Host) -> None:
     """Learn what an open host says about itself, once. Never raises: what is wrong with it is for the rows to find."""
     known = facts(suite)
-    if "backend" in known:
+    if "versions" in known:
         return
-    known["backend"] = host.backend
-    known["plugin"] = next((str(plugin) for plugin in registry.plugins() if plugin.name == host.backend), None)
+    name(suite, host.backend)
     try:
         known["spi"] = list(registry.backend(host.backend).spi)
     except VhalError:
@@ -53,6 +59,23 @@ def meet(suite: type, host: Host) -> None:
         except Exception as error:  # noqa: BLE001
             problem = f"can() raised {type(error).__name__}: {error}"
             known["capabilities"][key.id] = answered(Answer.no("no-answer", problem, "correct the driver's can()"))
+
+
+def limited(suite: type, capability: Capability[Any], what: str, said: Answer | Unsupported) -> None:
+    """Have the report say what of a capability can't be done, and why; nothing if nothing is against it.
+
+    Args:
+        suite: The class of tests.
+        capability: What the backend can do in general.
+        what: What it can't, a few words.
+        said: The answer, or the refusal, with the reasons.
+    """
+    reasons = said.blockers
+    if not reasons and isinstance(said, Unsupported):
+        reasons = (Blocker(said.code, said.message, said.hint or ""),)
+    known = facts(suite)["capabilities"].get(capability.id)
+    if known is not None and reasons:
+        known["limits"][what] = [blocker.as_dict() for blocker in reasons]
 
 
 def answered(answer: Answer) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a test needs of a host."""
+"""What a test needs of a host and of its harness."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from vhal.driver.answer import Answer
 from vhal.driver.capability import Capability
 from vhal.host import Host
+from vhal.testing.harness import Harness
 
 
 def needs(host: Host, capability: Capability[Any]) -> None:
@@ -23,3 +24,9 @@ def lacks(capability: Capability[Any], reason: str) -> NoReturn:
     skip = pytest.skip.Exception(reason)
     vars(skip)["capability"] = capability.id
     raise skip
+
+
+def needs_time(harness: Harness) -> None:
+    """Skip a test that tells more of the core than of a backend where an operation takes seconds."""
+    if harness.slow:
+        pytest.skip("an operation takes seconds here, and the core's part is tried on quicker backends")

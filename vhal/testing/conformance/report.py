@@ -27,7 +27,7 @@ class Outcome(StrEnum):
     """It failed, as the harness says; the reason is the harness's."""
 
 
-class Result(Model):
+class RowResult(Model):
     """One test of a row."""
 
     id: str
@@ -55,7 +55,7 @@ class Ability(Model):
     note: str | None = None
     blockers: tuple[Against, ...] = ()
     limits: FrozenDict[str, tuple[Against, ...]] = FrozenDict()
-    """State of the machine → what is against it there, although the host could."""
+    """What of it can't be done, a few words → the reasons."""
 
 
 class Finding(Model):
@@ -75,7 +75,7 @@ class Finding(Model):
     changed: tuple[str, ...] = ()
     """Standard tests that aren't as the kit ships them."""
     known_failures: FrozenDict[str, str] = FrozenDict()
-    rows: tuple[Result, ...] = ()
+    rows: tuple[RowResult, ...] = ()
 
 
 class Report(Model):
@@ -92,7 +92,7 @@ class Collected:
     """What the reports of a run's tests say, from however many processes."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, dict[str, Result]] = {}
+        self._rows: dict[str, dict[str, RowResult]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
 
     def __bool__(self) -> bool:
@@ -101,7 +101,7 @@ class Collected:
     def add(self, row: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Take what one report has; of a test's several the worst counts."""
         suite = row["suite"]
-        result = Result(**{name: value for name, value in row.items() if name != "suite"})
+        result = RowResult(**{name: value for name, value in row.items() if name != "suite"})
         rows = self._rows.setdefault(suite, {})
         before = rows.get(result.id)
         if before is None or before.outcome is not Outcome.FAILED:
@@ -178,7 +178,9 @@ def lasting(finding: Finding, prefix: str) -> Finding:
         )
         for name, said in finding.capabilities.items()
     }
-    return finding.model_copy(update={"rows": rows, "capabilities": abilities})
+    # The kernel is the machine's that the suite ran on, and says nothing about the engine.
+    versions = FrozenDict({name: version for name, version in finding.versions.items() if name != "kernel"})
+    return finding.model_copy(update={"rows": rows, "capabilities": abilities, "versions": versions})
 
 
 _NOISE = (
@@ -219,11 +221,11 @@ def differences(kept: Finding, now: Finding, *, whole: bool) -> Iterator[str]:
             yield f"capability {name}: its answer is another"
 
 
-def _told(result: Result) -> tuple[object, ...]:
+def _told(result: RowResult) -> tuple[object, ...]:
     return result.layer, result.tier, result.outcome, _unversioned(result.reason or "")
 
 
-def _said(result: Result | None) -> str:
+def _said(result: RowResult | None) -> str:
     if result is None:
         return "nothing"
     return f"{result.outcome} ({result.reason})" if result.reason else str(result.outcome)
@@ -241,6 +243,6 @@ def _merged(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> dict[
     """Return the answers of two processes; only one of them may have asked for machines."""
     merged = dict(before or {})
     for name, said in after.items():
-        if said["limits"] or name not in merged:
-            merged[name] = said
+        limits = {**merged.get(name, said)["limits"], **said["limits"]}
+        merged[name] = {**said, "limits": limits}
     return merged

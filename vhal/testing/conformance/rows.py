@@ -27,7 +27,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "migration": ("MIGR",),
     "concurrency": ("RACE",),
     "liveness": ("EVNT", "LEFT"),
-    "roundtrip": ("TRIP",),
+    "roundtrip": ("TRIP", "COPY"),
 }
 """The layers of the suite, and the prefixes of their rows."""
 
@@ -121,7 +121,8 @@ def rows(suite: type) -> dict[str, Row]:
     """
     found: dict[str, Row] = {}
     for name in dir(suite):
-        row = row_of(name, getattr(suite, name))
+        test = getattr(suite, name)
+        row = row_of(name, test) if callable(test) else None
         if row is not None and found.setdefault(row.id, row) is not row:
             raise ValueError(f"{row.id} is the id of two tests: {found[row.id].test} and {name}")
     prefixes = list(_LAYER_OF)
