@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, cast
+from unittest import mock
 
 from sybil import Document, Example, Region, Sybil
 

@@ -313,7 +313,8 @@ def test_without_being_able_to_plan_the_old_plan_goes_on(journal: Journal) -> No
     with Stand(world(THREE)) as fleet:
         fleet.world.inject(Fault(at="migration.transfer.round", machine="web"))
         plan = fleet.plan(("web", "b"), ("db", "b"))
-        assert outcomes(apply(plan, fleet, ApplySettings(fleet=1), journal=journal, replan=fails)) == ["failed", "moved"]
+        applied = apply(plan, fleet, ApplySettings(fleet=1), journal=journal, replan=fails)
+    assert outcomes(applied) == ["failed", "moved"]
 
 
 def test_plans_are_not_made_for_ever(journal: Journal) -> None:
