@@ -160,6 +160,7 @@ def test_a_dead_host_is_evacuated_only_when_it_is_fenced(cli: Cli, tmp_path: Pat
     specs.mkdir()
     (specs / "web.toml").write_text('name = "web"\ncpus = 1\nmemory = "4GiB"\n')
     words = ("fleet", "evacuate", "a", "--last", str(last), "--specs", str(specs))
+    assert cli.error(*words[:-1], str(tmp_path / "none"), code=3)["code"] == "not-found"
     assert cli.error(*words, "--fenced", "power cut", code=5)["code"] == "not-fenced"
     world.inject(Fault(at="describe.begin", kind="host-crash", host="a"))
     shown = cli(*words, "--dry-run")

@@ -11,6 +11,7 @@ from vhal.cli.context import Session
 from vhal.cli.fleet import opened, which
 from vhal.cli.fleet.carry import carry, dry, kept, show
 from vhal.cli.params import timeout
+from vhal.errors import NotFound
 
 
 @verb("evacuate")
@@ -22,7 +23,7 @@ from vhal.cli.params import timeout
     "folder",
     metavar="FOLDER",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path),
     help="Spec files of its machines.",
 )
 @which
@@ -52,6 +53,8 @@ def evacuate(
     from vhal.fleet.snapshot import FleetSnapshot
     from vhal.spec.load import load_spec
 
+    if not folder.is_dir():
+        raise NotFound(f"there is no folder {folder}", hint="give one with the spec files of the host's machines")
     known = [load_spec(path) for path in sorted(folder.iterdir()) if path.suffix in (".toml", ".json", ".yaml", ".yml")]
     specs = {spec.name: spec for spec in known}
     fleet = opened(session, file, urls)
