@@ -417,16 +417,17 @@ def test_two_plans_that_move_one_machine(journal: Journal) -> None:
         apply(plan, fleet, journal=journal, on_event=listen).check()
 
 
-def test_what_a_listener_raises_ends_it(journal: Journal) -> None:
+@pytest.mark.parametrize(("kind", "where"), [("begun", "a"), ("progress", "a"), ("ended", "b")])
+def test_what_a_listener_raises_ends_it(journal: Journal, kind: str, where: str) -> None:
     def listen(event: MoveEvent) -> None:
-        if event.kind == "ended":
+        if event.kind == kind:
             raise ZeroDivisionError
 
     with Stand(world(THREE)) as fleet:
         plan = fleet.plan(("web", "b"), ("db", "c"))
         with pytest.raises(ZeroDivisionError):
             apply(plan, fleet, ApplySettings(fleet=1), journal=journal, on_event=listen)
-        assert places(fleet.world) == {"web": "b", "db": "a", "job": "a"}
+        assert places(fleet.world) == {"web": where, "db": "a", "job": "a"}
 
 
 def test_hosts_that_are_emptied_are_marked_first(journal: Journal) -> None:
