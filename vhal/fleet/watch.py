@@ -74,7 +74,7 @@ class Watch:
     Args:
         fleet: What is watched.
         policy: When to act.
-        planner: Makes a plan; None for :func:`vhal.fleet.balance.planner.plan_balance`.
+        planner: Makes a plan; None for that of ``vhal.fleet.balance``.
         journal: Where plans are written down; None for the user's.
         dry_run: Make plans, and carry none out.
         now_s: Tells the time, in seconds since the epoch.
