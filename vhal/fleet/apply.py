@@ -70,6 +70,7 @@ def apply(
     Raises:
         vhal.errors.InvalidSpec: The plan is to evacuate a dead host: see :mod:`vhal.fleet.evacuate`.
         vhal.errors.PlanOutdated: The fleet has changed since; no move was made.
+        vhal.errors.NotFound: It is to empty a host that isn't in the fleet.
         vhal.errors.Busy: Another plan that is under way, or was left in the middle, moves one of the machines.
         vhal.errors.JournalError: It can't be written down; no further move was made.
         vhal.errors.OperationAborted: On request; each machine runs where it was or where it should be.
@@ -91,15 +92,16 @@ def apply(
         "restored": list(plan.restored),
         "settings": settings.model_dump(mode="json", exclude_defaults=True),
     }
-    with opened(journal) as book, book.begin(PLAN, data, steps(plan.moves)) as work:
-        _mark(fleet, work.id, data)
-        carrier = Carrier(fleet, now, settings, work, ctx, replan, on_event)
-        return carrier.run(dict(enumerate(plan.moves)))
+    with opened(journal) as book:
+        _mark(fleet, data)
+        with book.begin(PLAN, data, steps(plan.moves)) as work:
+            carrier = Carrier(fleet, now, settings, work, ctx, replan, on_event)
+            return carrier.run(dict(enumerate(plan.moves)))
 
 
-def _mark(fleet: Hosts, work: str, data: Mapping[str, Any]) -> None:
+def _mark(fleet: Hosts, data: Mapping[str, Any]) -> None:
     for name in data["emptied"]:
-        fleet.mark(name, HostStatus.DRAINING, f"work {work} empties it")
+        fleet.mark(name, HostStatus.DRAINING, "it is being emptied")
     for name in data["restored"]:
         fleet.mark(name, HostStatus.UP)
 
@@ -144,7 +146,7 @@ def resume(
         if found.kind != PLAN or found.ended_s is not None:
             raise NotFound(f"work {work} has nothing to go on with", hint="'vhal fleet resume' lists what has")
         settings = settings or ApplySettings(**found.data["settings"])
-        _mark(fleet, work, found.data)
+        _mark(fleet, found.data)
         done, waiting = {}, {}
         for step in found.steps:
             move = Move(**step.data)
