@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bench.measure import Ratio
 
-GROUPS = ("imports", "simulator", "listing", "lifecycle", "migration", "containers", "fleet")
+GROUPS = ("imports", "simulator", "listing", "lifecycle", "migration", "containers", "fleet", "drain")
 
 
 def main() -> int:

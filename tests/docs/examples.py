@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, cast
+from unittest import mock
 
 from sybil import Document, Example, Region, Sybil
 
@@ -83,7 +84,8 @@ def _inside(folder: str) -> Iterator[None]:
     os.chdir(folder)
     sys.path.insert(0, folder)
     try:
-        yield
+        with mock.patch.dict(os.environ, {"VHAL_JOURNAL": str(Path(folder) / "journal.sqlite")}):
+            yield
     finally:
         sys.path.remove(folder)
         os.chdir(before)

@@ -76,6 +76,12 @@ FLEET = {
     "explain": Entry("vhal.cli.fleet.create:explain", "Say where a machine would be made, and why."),
     "create": Entry("vhal.cli.fleet.create:create", "Make a machine on the host that is best for it."),
     "capture": Entry("vhal.cli.fleet.capture:capture", "Write the fleet down, as a snapshot to plan from."),
+    "apply": Entry("vhal.cli.fleet.apply:apply", "Carry out a plan from a file."),
+    "drain": Entry("vhal.cli.fleet.drain:drain", "Move every machine off hosts."),
+    "restore": Entry("vhal.cli.fleet.drain:restore", "Bring back what a drain took away."),
+    "evacuate": Entry("vhal.cli.fleet.evacuate:evacuate", "Start a dead host's machines on others."),
+    "resume": Entry("vhal.cli.fleet.resume:resume", "Go on with plans that were left in the middle."),
+    "watch": Entry("vhal.cli.fleet.watch:watch", "Keep the fleet cool, by a policy."),
 }
 
 SECTIONS = {

@@ -29,9 +29,13 @@ from vhal.host import Host
 from vhal.machine import Machine
 
 if TYPE_CHECKING:
+    from vhal.fleet.applied import Applied, ApplySettings
+    from vhal.fleet.carrier import OnEvent, Replan
     from vhal.fleet.explanation import Explanation
+    from vhal.fleet.plan import Plan
     from vhal.fleet.report import Report
     from vhal.fleet.scores import Policy
+    from vhal.journal import Journal
     from vhal.spec.machine import MachineSpec
 
 T = TypeVar("T")
@@ -265,6 +269,21 @@ class Fleet:
         from vhal.fleet.report import report
 
         return report(self.snapshot(over_s=over_s))
+
+    def apply(
+        self,
+        plan: Plan,
+        settings: ApplySettings | None = None,
+        *,
+        journal: Journal | None = None,
+        replan: Replan | None = None,
+        on_event: OnEvent | None = None,
+        timeout_s: float | None = None,
+    ) -> Applied:
+        """Carry ``plan`` out on this fleet; what that means, :func:`vhal.fleet.apply.apply` says."""
+        from vhal.fleet.apply import apply
+
+        return apply(plan, self, settings, journal=journal, replan=replan, on_event=on_event, timeout_s=timeout_s)
 
     def mark(self, name: str, status: HostStatus, reason: str = "") -> None:
         """Let a host be up, cordoned or draining from now on, as long as this fleet is open.

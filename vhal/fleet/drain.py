@@ -1,0 +1,159 @@
+"""Empties hosts for maintenance, over all others at once, and brings back what was taken away.
+
+The plans are data and carried out by :mod:`vhal.fleet.apply`. A host that is dead is another matter:
+:mod:`vhal.fleet.evacuate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from vhal.errors import InsufficientResources, InvalidSpec, NotFound
+from vhal.fleet.applied import MoveResult
+from vhal.fleet.apply import PLAN
+from vhal.fleet.cost import moved
+from vhal.fleet.emptying import LEFT, Emptying, changes
+from vhal.fleet.evacuate import EVACUATION
+from vhal.fleet.plan import Move, Plan
+from vhal.fleet.room import Room
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.journal import Journal, StepState
+
+
+def plan_drain(snapshot: FleetSnapshot, hosts: Iterable[str], *, strict: bool = False) -> Plan:
+    """Return a plan that moves every machine off ``hosts``.
+
+    The largest goes first, each to the host on which the fleet stays most even: where the sum of squares of what each
+    host has given away of its memory and processors, and of its load, rises least. Machines that must stay together go
+    together. Where a machine finds no place, one smaller machine of another host is moved out of its way first.
+
+    Args:
+        snapshot: The fleet.
+        hosts: Their names.
+        strict: Make no plan if a machine finds no place; else it is left, and the plan's notes say why.
+
+    Raises:
+        vhal.errors.NotFound: There is no such host.
+        vhal.errors.InvalidSpec: One is unreachable, or no other host is left.
+        vhal.errors.InsufficientResources: With ``strict``, a machine finds no place.
+    """
+    emptied = tuple(dict.fromkeys(hosts))
+    search = Emptying(_draining(snapshot, emptied), emptied, "is being drained")
+    search.run()
+    left = [note.removeprefix(LEFT) for note in search.notes]
+    if left and strict:
+        raise InsufficientResources(
+            f"{len(left)} of {len(left) + len(search.moves)} machines find no place: {'; '.join(left)}",
+            hint="make room, or leave them where they are: without strict the others are moved",
+        )
+    return Plan(
+        kind="drain",
+        snapshot=snapshot.digest,
+        emptied=emptied,
+        moves=tuple(search.moves),
+        hosts=changes(snapshot, search.room, search.moves),
+        notes=tuple(search.notes) if search.moves or left else (f"{', '.join(emptied)}: there is nothing to move",),
+    )
+
+
+def plan_restore(snapshot: FleetSnapshot, host: str, journal: Journal, *, empty: bool = False) -> Plan:
+    """Return a plan that brings back to ``host`` what its last drain took away, as far as it still fits.
+
+    Precondition: the host is up again, in the snapshot, too.
+
+    Args:
+        snapshot: The fleet.
+        host: Its name.
+        journal: Where the drain was written down.
+        empty: Bring nothing back; only let the host be used again.
+
+    Raises:
+        vhal.errors.NotFound: There is no such host, or the journal knows of no drain of it.
+    """
+    _known(snapshot, [host])
+    taken = [] if empty else _taken(journal, host)
+    machines = {machine.id: machine for machine in snapshot.machines}
+    room, moves, notes = Room(snapshot), list[Move](), list[str]()
+    room.bound.update((result.move.id, host) for result in taken)
+    for result in reversed(taken):
+        machine = machines.get(result.move.id)
+        if machine is None:
+            notes.append(f"{LEFT}{result.move.machine} is gone")
+        elif machine.host != host:
+            why = room.stays(machine) or room.refusal(machine, machine.host, host)
+            if why is not None:
+                notes.append(f"{LEFT}{machine.name} stays on {machine.host}: {why}")
+                room.bound.pop(machine.id)
+                continue
+            room.move(machine, machine.host, host)
+            reason = f"it was on {host} until that was drained"
+            moves.append(moved(machine, snapshot.host(machine.host), snapshot.host(host), reason))
+    if not moves and not empty:
+        notes.append(f"nothing is to be brought back to {host}")
+    return Plan(
+        kind="restore",
+        snapshot=snapshot.digest,
+        restored=(host,),
+        moves=tuple(moves),
+        hosts=changes(snapshot, room, moves),
+        notes=tuple(notes),
+    )
+
+
+def drained(journal: Journal) -> dict[str, str]:
+    """Return the hosts that a drain or an evacuation keeps empty: name → id of the work; until they are restored.
+
+    A host that was evacuated still has its machines when it comes back: they must be deleted there, not be started.
+    """
+    found: dict[str, str] = {}
+    for work in journal.works():
+        if work.kind == EVACUATION:
+            found[work.data["host"]] = work.id
+        if work.kind != PLAN:
+            continue
+        for name in work.data["emptied"]:
+            found[name] = work.id
+        for name in work.data["restored"]:
+            found.pop(name, None)
+    return found
+
+
+def _draining(snapshot: FleetSnapshot, emptied: Sequence[str]) -> FleetSnapshot:
+    _known(snapshot, emptied)
+    for name in emptied:
+        host = snapshot.host(name)
+        if host.status is HostStatus.UNREACHABLE:
+            raise InvalidSpec(
+                f"host {name} can't be drained: it is unreachable ({host.reason or 'it does not answer'})",
+                hint="once it is surely dead, its machines can be started elsewhere: evacuate",
+                host=name,
+            )
+    hosts = tuple(
+        host.model_copy(update={"status": HostStatus.DRAINING}) if host.name in emptied else host
+        for host in snapshot.hosts
+    )
+    return snapshot.model_copy(update={"hosts": hosts})
+
+
+def _known(snapshot: FleetSnapshot, names: Sequence[str]) -> None:
+    there = [host.name for host in snapshot.hosts]
+    for name in names:
+        if name not in there:
+            raise NotFound(
+                f"there is no host {name!r} in the fleet", hint=f"there are {', '.join(there[:20])}", host=name
+            )
+
+
+def _taken(journal: Journal, host: str) -> list[MoveResult]:
+    """Return what the last drain moved off a host."""
+    for work in reversed(journal.works(PLAN)):
+        if host in work.data["emptied"]:
+            results = [
+                MoveResult(move=Move(**step.data), **step.note) for step in work.steps if step.state is StepState.ENDED
+            ]
+            return [result for result in results if result.outcome.arrived and result.move.source == host]
+    raise NotFound(
+        f"the journal {journal.path} knows of no drain of {host}",
+        hint="only the last drains are kept; 'vhal fleet plan' evens out the load instead",
+        host=host,
+    )
