@@ -1,0 +1,3 @@
+from vhal.fleet.plan import Bound
+def bound(objective, at):
+    return None
