@@ -1,3 +1,175 @@
+"""How good any plan could be: the least score of any placement, and the least memory that any plan must move.
+
+**Score.** On an axis where all hosts are alike and amounts are whole multiples of a unit (a vCPU, a GiB), no placement
+is more even than one that hands out the units freely, one by one; that is computed exactly. On other axes the bound is
+0. Capacity, rules, and which machines may move are left out: they can only make it worse.
+
+**Memory.** Let machines be divisible, and forget capacity. To move the least memory such that the score is at most S is
+then convex, and any point of its Lagrange dual is a bound (Boyd and Vandenberghe, Convex Optimization, 5.1): with a
+vector ``g`` for each axis that sums to 0, and the norm of the longest as the multiplier,
+
+    Σ w/√M · g·x₀ − S · max|g| + Σ over machines of min(0, memory + min over hosts of the price difference)
+
+It is evaluated exactly; the ascent that looks for good vectors smooths the minima, and needn't be exact to be valid.
+Which machines may move, and where, is heeded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vhal.fleet.balance.ascent import ascend
+from vhal.fleet.balance.problem import Bools, Floats, Ints
+from vhal.fleet.balance.score import Objective
 from vhal.fleet.plan import Bound
-def bound(objective, at):
-    return None
+from vhal.spec.units import Bytes
+
+WORK = 40_000_000
+"""Cells (kinds of machine × hosts) that the ascent may look at in all; large fleets get fewer steps."""
+SHARPNESS = (1 / 16, 1 / 64, 1 / 256)
+"""How much the minima are smoothed, stage by stage: by the usual machine's memory."""
+POWER = 40.0
+"""The longest norm is smoothed as a norm of this power."""
+
+
+def bound(objective: Objective, at: Ints) -> Bound:
+    """Return how good any plan could be that reaches the score of machines at these hosts."""
+    score = objective.score(at)
+    moved = least_memory(objective, score) if (at != objective.problem.home).any() else 0.0
+    return Bound(
+        score=least_score(objective),
+        transferred=Bytes(int(max(moved, 0.0) * (1 << 30))),
+        method="score: units handed out freely on axes where hosts are alike, 0 on others; "
+        "memory: Lagrange dual with divisible machines, without capacity",
+    )
+
+
+def least_score(objective: Objective) -> float:
+    """Return a score that no placement of the machines is below."""
+    counted = objective.problem.counted
+    inside = counted[objective.problem.home]
+    total = 0.0
+    if not counted.all():
+        return total  # machines may leave what counts
+    for axis, weight in enumerate(objective.weight):
+        amount, per = objective.amount[inside, axis], objective.per[counted, axis]
+        whole = np.rint(amount).astype(np.int64)
+        if not len(whole) or (whole != amount).any() or (per != per[0]).any():
+            continue
+        unit = float(np.gcd.reduce(whole))
+        if unit:
+            total += float(weight) * _spread(objective.base[counted, axis], unit, int(whole.sum() // unit)) * per[0]
+    return float(total)
+
+
+def _spread(base: Floats, unit: float, count: int) -> float:
+    """Return the standard deviation after units were handed out one by one, each to whom has least."""
+    level = (base.sum() + unit * count) / len(base)
+    given = np.floor((level - base) / unit)
+    have = np.sort(base + unit * given)
+    have[: round(count - given.sum())] += unit
+    return float(have.std())
+
+
+@dataclass(frozen=True)
+class _Dual:
+    """The dual problem: machines of one size and zone are one kind."""
+
+    objective: Objective
+    score: float
+    start: Floats
+    """Host × axis: shares as they are."""
+    weight: Floats
+    kinds: Floats
+    allowed: Bools
+    """Kind × host."""
+    kind: Ints
+    home: Ints
+    memory: Floats
+    amount: Floats
+
+    def centred(self, vectors: Floats) -> Floats:
+        """Return vectors that sum to 0 over the hosts that count, and are 0 on others."""
+        counted = self.objective.problem.counted[:, None]
+        inside = np.where(counted, vectors, 0.0)
+        return np.where(counted, inside - inside.sum(axis=0) / counted.sum(), 0.0)
+
+    def prices(self, vectors: Floats) -> tuple[Floats, Floats]:
+        """Return kind × host: the price of being there; and machine → the price of where it is."""
+        price = self.weight * vectors * self.objective.per
+        there = np.where(self.allowed, self.kinds @ price.T, np.inf)
+        return there, (price[self.home] * self.amount).sum(axis=1)
+
+    def value(self, vectors: Floats) -> float:
+        """Return the bound that these vectors give."""
+        vectors = self.centred(vectors)
+        there, here = self.prices(vectors)
+        change = self.memory + there.min(axis=1)[self.kind] - here
+        longest = np.linalg.norm(vectors, axis=0).max()
+        fixed = (self.weight * vectors * self.start).sum() - self.score * longest
+        return float(fixed + change[change < 0].sum())
+
+    def smooth(self, vectors: Floats, blur: float) -> tuple[float, Floats]:
+        """Return a smoothed value, and its gradient."""
+        vectors = self.centred(vectors)
+        there, here = self.prices(vectors)
+        least = there.min(axis=1)
+        share = np.exp((least[:, None] - there) / blur)
+        parts = share.sum(axis=1)
+        share /= parts[:, None]
+        change = self.memory + (least - blur * np.log(parts))[self.kind] - here
+        goes = 1 / (1 + np.exp(np.clip(change / blur, -50, 50)))
+        norms = np.maximum(np.linalg.norm(vectors, axis=0), 1e-12)
+        longest = norms.max() * ((norms / norms.max()) ** POWER).sum() ** (1 / POWER)
+        value = (self.weight * vectors * self.start).sum() - self.score * longest
+        value -= blur * np.logaddexp(0, -change / blur).sum()
+        moving = self.amount * goes[:, None]
+        flow = self.start.copy()
+        for axis in range(len(self.weight)):
+            come = share.T @ np.bincount(self.kind, moving[:, axis], len(self.kinds))
+            gone = np.bincount(self.home, moving[:, axis], len(flow))
+            flow[:, axis] += (come - gone) * self.objective.per[:, axis]
+        slope = self.weight * flow - self.score * (norms / longest) ** (POWER - 1) * vectors / norms
+        return float(value), self.centred(slope)
+
+
+def least_memory(objective: Objective, score: float) -> float:
+    """Return GiB that every plan moves that reaches the score, if only single machines' limits are heeded."""
+    problem = objective.problem
+    machines = np.flatnonzero(problem.movable)
+    start = objective.shares(problem.home)
+    if not len(machines) or objective.score(problem.home) <= score:
+        return 0.0
+    amount = objective.amount[machines]
+    keys = np.column_stack([amount, problem.zone[machines]])
+    kinds, kind = np.unique(keys, axis=0, return_inverse=True)
+    allowed = problem.open & problem.zones[kinds[:, -1].astype(np.intp)]
+    machines = machines[allowed.any(axis=1)[kind.ravel()]]
+    kind = kind.ravel()[np.isin(np.flatnonzero(problem.movable), machines)]
+    dual = _Dual(
+        objective=objective,
+        score=score,
+        start=start,
+        weight=objective.weight / np.sqrt(objective.count),
+        kinds=kinds[:, :-1],
+        allowed=allowed,
+        kind=kind,
+        home=problem.home[machines],
+        memory=problem.memory[machines],
+        amount=objective.amount[machines],
+    )
+    if not len(machines):
+        return 0.0
+    uneven = dual.centred(start)
+    uneven = uneven / np.maximum(np.linalg.norm(uneven, axis=0), 1e-12)
+    usual = float(dual.memory.mean())
+    rough = usual * np.sqrt(objective.count) / max(objective.score(problem.home), 1e-9)
+    found = max((uneven * rough * scale for scale in np.geomspace(0.1, 1e4, 16)), key=dual.value)
+    best = dual.value(found)
+    steps = int(np.clip(WORK / (len(kinds) * len(start) * len(SHARPNESS)), 4, 80))
+    for sharpness in SHARPNESS:
+        found = ascend(lambda vectors, blur=sharpness * usual: dual.smooth(vectors, blur), found, steps)  # type: ignore[misc]
+        best = max(best, dual.value(found))
+    return max(best, 0.0)

@@ -144,12 +144,17 @@ def _frugal(work: _Work, mended: Layout) -> Layout:
     if work.problem.memory[mark.moved].sum() > work.limits.memory:
         return _deep(work, mended, work.limits)
     limits = Limits(min(work.limits.moves, len(mark.moved)), work.limits.memory)
+    found = mark
     for per_move in PER_MOVE:
         layout = Layout(work.objective, mended.at)
         first, last = _rates(work, per_move)
-        if _search(work, layout, limits, per_move).anneal(mark.score, (first, last / 100)):
-            return layout
-    return mark
+        search = _search(work, layout, limits, per_move)
+        if not search.anneal(mark.score, (first, last / 100)):
+            continue
+        search.cheapen(mark.score, (search.rate, first * 4))
+        if layout.score<=mark.score and search.memory < work.problem.memory[found.moved].sum():
+            found = layout
+    return found
 
 
 def _finish(

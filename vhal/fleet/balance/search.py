@@ -12,7 +12,7 @@ Lagrangian of the problem "least memory moved such that the score is at most so 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,13 +29,15 @@ SHORT = 256
 """Changes that get a closer look, of each round of estimates."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Limits:
     """What a search may not exceed."""
 
     moves: float = np.inf
     memory: float = np.inf
     """GiB."""
+    score: float = np.inf
+    """No change may end above it, unless it makes the score lower."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,23 @@ class Search:
                 break
             self.rate = max(self.rate * fall, last)
         return self.layout.score <= target
+
+    def cheapen(self, ceiling: float, rates: tuple[float, float], rise: float = 2.0) -> None:
+        """Move less, at a score that is below a ceiling and stays there.
+
+        Args:
+            ceiling: The score that isn't exceeded.
+            rates: Score by GiB, at the beginning and at the end.
+            rise: What the rate is multiplied with when nothing is worth it any more.
+        """
+        self.limits = replace(self.limits, score=ceiling)
+        self.target = -np.inf
+        self.rate, last = rates
+        while self.rate <= last and not self._done():
+            self.layout.tally()
+            while not self._done() and self.singles() + self.twos():
+                pass
+            self.rate *= rise
 
     def _done(self) -> bool:
         return self.layout.score <= self.target or not self._go()
@@ -286,7 +305,8 @@ class Search:
         before, free = layout.score, {host: layout.free[host].copy() for _, host in change}
         back = [(machine, int(layout.at[machine])) for machine, _ in change]
         paid = sum(self._put(machine, host) for machine, host in change)
-        good = layout.score - before + self.rate * paid <= enough
+        now = layout.score
+        good = now - before + self.rate * paid <= enough and (now <= before or now <= self.limits.score)
         good = good and self.moves <= self.limits.moves and self.memory <= self.limits.memory
         if good:
             for machine, host in change:
