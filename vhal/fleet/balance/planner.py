@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vhal.fleet.balance.bound import bound
+from vhal.fleet.balance.cheapest import cheapest
 from vhal.fleet.balance.cool import cool
 from vhal.fleet.balance.descend import descend
 from vhal.fleet.balance.layout import Layout
@@ -28,9 +29,6 @@ from vhal.fleet.snapshot import FleetSnapshot
 
 SMALL = 200
 """Hosts up to which the best single moves are found exactly, as a mark that no plan is worse than."""
-PER_MOVE = (2.0, 1.0, 4.0, 8.0)
-"""Prices of a move, by the memory of the usual machine; the first plan that keeps to its limits is taken."""
-
 
 @dataclass
 class _Work:
@@ -135,7 +133,8 @@ def _search(work: _Work, layout: Layout, limits: Limits, per_move: float) -> Sea
 
 def _frugal(work: _Work, mended: Layout) -> Layout:
     """Return a layout within the limits: the score of the best single moves, with as little memory as possible."""
-    if len(work.problem.hosts) > SMALL or len(work.machines) * len(work.problem.hosts) > CELLS:
+    cells = len(work.machines) * len(work.problem.hosts)
+    if len(work.problem.hosts) > SMALL or cells > CELLS:
         return _deep(work, mended, work.limits, per_move=4.0)
     mark = Layout(work.objective, mended.at)
     most = None if work.settings.max_moves is None else max(0, work.settings.max_moves - len(mended.moved))
@@ -144,17 +143,7 @@ def _frugal(work: _Work, mended: Layout) -> Layout:
     if work.problem.memory[mark.moved].sum() > work.limits.memory:
         return _deep(work, mended, work.limits)
     limits = Limits(min(work.limits.moves, len(mark.moved)), work.limits.memory)
-    found = mark
-    for per_move in PER_MOVE:
-        layout = Layout(work.objective, mended.at)
-        first, last = _rates(work, per_move)
-        search = _search(work, layout, limits, per_move)
-        if not search.anneal(mark.score, (first, last / 100)):
-            continue
-        search.cheapen(mark.score, (search.rate, first * 4))
-        if layout.score<=mark.score and search.memory < work.problem.memory[found.moved].sum():
-            found = layout
-    return found
+    return cheapest(mark, mended, lambda layout, price: _search(work, layout, limits, price), _rates(work, 1.0), cells)
 
 
 def _finish(

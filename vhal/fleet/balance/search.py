@@ -25,6 +25,8 @@ CELLS = 1 << 20
 SAMPLE = 128
 """Hosts that a machine is tried on where there are too many for all."""
 TINY = 1e-9
+PATIENCE = 8
+"""Changes in a row that turn out worse than they looked; then it is time for new estimates."""
 SHORT = 256
 """Changes that get a closer look, of each round of estimates."""
 
@@ -75,7 +77,7 @@ class Search:
         self.problem = layout.problem
         self.machines = machines
         self.limits = limits or Limits()
-        self.price: Floats = self.problem.memory + per_move
+        self.charge(per_move)
         self.rate = 0.0
         """Score that a GiB must be worth."""
         self.target = 0.0
@@ -86,6 +88,10 @@ class Search:
         self._go = go
         self._random = np.random.default_rng(seed)
         self._allowed = self.problem.open & self.problem.zones
+
+    def charge(self, per_move: float) -> None:
+        """Set the price of a move, whatever the machine's size, in GiB."""
+        self.price: Floats = self.problem.memory + per_move
 
     def anneal(self, target: float, rates: tuple[float, float], fall: float = 0.5, pairs: bool = True) -> bool:
         """Change what is worth its price while that falls, until the score is reached; return whether it was.
@@ -147,9 +153,7 @@ class Search:
             change += (leaving + paid)[part].astype(np.float32)[:, None]
             if whole:
                 self._refund(change, self.machines[part])
-            change[~self._room(self.machines[part], hosts)] = np.inf
-            best = change.argmin(axis=1)
-            value = change[np.arange(len(part)), best]
+            best, value = self._roomy(change, self.machines[part], hosts)
             chosen.append((part, hosts[best], value))
         if not chosen:
             return 0
@@ -171,6 +175,23 @@ class Search:
         rows = np.flatnonzero(self.away[machines])
         moved = machines[rows]
         change[rows, self.problem.home[moved]] -= (self.rate * self.price[moved]).astype(np.float32)
+
+    def _roomy(self, change: Singles, machines: Ints, hosts: Ints) -> tuple[Ints, Singles]:
+        """Return each machine's best host of those with room for it, and its estimate."""
+        rows = np.arange(len(machines))
+        best = change.argmin(axis=1)
+        value = change[rows, best]
+        layout, problem = self.layout, self.problem
+        there = hosts[best]
+        fits = self._allowed[problem.zone[machines], there]
+        fits &= (problem.need[machines] <= layout.free[there] + layout.slack).all(axis=1)
+        # Most find room at their best host; only for the others all hosts are gone through.
+        full = np.flatnonzero((value < 0) & ~fits)
+        if len(full):
+            again = np.where(self._room(machines[full], hosts), change[full], np.inf)
+            best[full] = again.argmin(axis=1)
+            value[full] = again[np.arange(len(full)), best[full]]
+        return best, value
 
     def _room(self, machines: Ints, hosts: Ints) -> Bools:
         layout, problem = self.layout, self.problem
@@ -254,8 +275,9 @@ class Search:
         own = self._home(tangent, moved)[rows] + departures(layout, tangent, others) + paid - both
         change += own.astype(np.float32)[:, None]
         self._refund(change, others)
-        change[~self._room(others, hosts)] = 0.0
-        found, to = _each_best(change)
+        to, value = self._roomy(change, others, hosts)
+        found = _best(value, SHORT)
+        to = to[found]
         return self._make_pairs(Pairs(moved[rows[found]], home[rows[found]], others[found], to))
 
     def _home(self, tangent: Tangent, moved: Ints) -> Singles:
@@ -290,37 +312,54 @@ class Search:
         return self._take(values, [[(m, h), (n, g)] for m, h, n, g in steps])
 
     def _take(self, values: Floats, changes: list[list[tuple[int, int]]]) -> int:
+        """Make the best of these changes, and those that are half as good and touch other hosts; return how many."""
         order = np.argsort(values, kind="stable")
         enough = min(-TINY, float(values[order[0]]) / 2)
-        made = 0
+        made = failed = 0
+        touched: set[int] = set()
+        score = self.layout.score
         for place in order.tolist():
-            if values[place] > enough or self.layout.score <= self.target:
+            if values[place] > enough or score <= self.target or failed >= PATIENCE:
                 break
-            made += self._try(changes[place], enough)
+            change = changes[place]
+            hosts = {host for _, host in change}.union(int(self.layout.at[machine]) for machine, _ in change)
+            if touched.isdisjoint(hosts):
+                after = self._try(change, score, enough)
+                if after is None:
+                    failed += 1
+                else:
+                    made, score, failed = made + 1, after, 0
+                    touched |= hosts
         return made
 
-    def _try(self, change: list[tuple[int, int]], enough: float) -> bool:
-        """Make a change if it is allowed, within the limits, and as good as it has to be."""
-        layout, problem = self.layout, self.problem
-        before, free = layout.score, {host: layout.free[host].copy() for _, host in change}
+    def _try(self, change: list[tuple[int, int]], before: float, enough: float) -> float | None:
+        """Make a change if it is allowed, within the limits, and as good as it has to be; return the score after it."""
+        layout, limits = self.layout, self.limits
+        free = [layout.free[host].copy() for _, host in change]
         back = [(machine, int(layout.at[machine])) for machine, _ in change]
-        paid = sum(self._put(machine, host) for machine, host in change)
+        paid = sum([self._put(machine, host) for machine, host in change])
         now = layout.score
-        good = now - before + self.rate * paid <= enough and (now <= before or now <= self.limits.score)
-        good = good and self.moves <= self.limits.moves and self.memory <= self.limits.memory
+        good = (
+            now - before + self.rate * paid <= enough
+            and (now <= before or now <= limits.score)
+            and (paid <= 0 or (self.moves <= limits.moves and self.memory <= limits.memory))
+            and all(self._holds(machine, host, was) for (machine, host), was in zip(change, free, strict=True))
+        )
         if good:
-            for machine, host in change:
-                left = layout.free[host]
-                good = good and bool(
-                    problem.open[host]
-                    and problem.zones[problem.zone[machine], host]
-                    and ((left >= -layout.slack) | (left >= free[host])).all()
-                    and not (machine in problem.apart and layout.crowded(machine)[host])
-                )
-        if not good:
-            for machine, host in reversed(back):
-                self._put(machine, host)
-        return good
+            return now
+        for machine, host in reversed(back):
+            self._put(machine, host)
+        return None
+
+    def _holds(self, machine: int, host: int, free: Floats) -> bool:
+        """Return whether a machine that was put on a host may be there."""
+        layout, problem = self.layout, self.problem
+        left = layout.free[host]
+        return bool(
+            self._allowed[problem.zone[machine], host]
+            and ((left >= -layout.slack) | (left >= free)).all()
+            and not (machine in problem.apart and layout.crowded(machine)[host])
+        )
 
     def _put(self, machine: int, host: int) -> float:
         """Put a machine on a host, and return what was paid for it."""
