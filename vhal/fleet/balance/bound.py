@@ -30,17 +30,27 @@ WORK = 40_000_000
 """Cells (kinds of machine × hosts) that the ascent may look at in all; large fleets get fewer steps."""
 SHARPNESS = (1 / 16, 1 / 64, 1 / 256)
 """How much the minima are smoothed, stage by stage: by the usual machine's memory."""
+STEPS = 40
+"""Of the ascent, at most, in each stage."""
 POWER = 40.0
 """The longest norm is smoothed as a norm of this power."""
 
 
-def bound(objective: Objective, at: Ints) -> Bound:
-    """Return how good any plan could be that reaches the score of machines at these hosts."""
+def bound(objective: Objective, at: Ints, memory: LeastMemory | None = None) -> Bound:
+    """Return how good any plan could be that reaches the score of machines at these hosts.
+
+    Args:
+        objective: What is to be even.
+        at: Machine → host in the end.
+        memory: What is known already of the least memory.
+    """
     score = objective.score(at)
-    moved = least_memory(objective, score) if (at != objective.problem.home).any() else 0.0
+    moved = 0.0
+    if (at != objective.problem.home).any():
+        moved = (memory or LeastMemory(objective, score)).of(score)
     return Bound(
         score=least_score(objective),
-        transferred=Bytes(int(max(moved, 0.0) * (1 << 30))),
+        transferred=Bytes(int(moved * (1 << 30))),
         method="score: units handed out freely on axes where hosts are alike, 0 on others; "
         "memory: Lagrange dual with divisible machines, without capacity",
     )
@@ -78,7 +88,6 @@ class _Dual:
     """The dual problem: machines of one size and zone are one kind."""
 
     objective: Objective
-    score: float
     start: Floats
     """Host × axis: shares as they are."""
     weight: Floats
@@ -89,6 +98,25 @@ class _Dual:
     home: Ints
     memory: Floats
     amount: Floats
+
+    @classmethod
+    def of(cls, objective: Objective) -> _Dual:
+        """Return the dual of moving those machines that may move and have somewhere to go."""
+        problem = objective.problem
+        machines = np.flatnonzero(problem.movable & (problem.open & problem.zones).any(axis=1)[problem.zone])
+        keys = np.column_stack([objective.amount[machines], problem.zone[machines]])
+        kinds, kind = np.unique(keys, axis=0, return_inverse=True)
+        return cls(
+            objective=objective,
+            start=objective.shares(problem.home),
+            weight=objective.weight / np.sqrt(objective.count),
+            kinds=kinds[:, :-1],
+            allowed=problem.open & problem.zones[kinds[:, -1].astype(np.intp)],
+            kind=kind.ravel(),
+            home=problem.home[machines],
+            memory=problem.memory[machines],
+            amount=objective.amount[machines],
+        )
 
     def centred(self, vectors: Floats) -> Floats:
         """Return vectors that sum to 0 over the hosts that count, and are 0 on others."""
@@ -102,16 +130,16 @@ class _Dual:
         there = np.where(self.allowed, self.kinds @ price.T, np.inf)
         return there, (price[self.home] * self.amount).sum(axis=1)
 
-    def value(self, vectors: Floats) -> float:
-        """Return the bound that these vectors give."""
+    def value(self, vectors: Floats, score: float) -> float:
+        """Return the bound that these vectors give, in GiB."""
         vectors = self.centred(vectors)
         there, here = self.prices(vectors)
         change = self.memory + there.min(axis=1)[self.kind] - here
         longest = np.linalg.norm(vectors, axis=0).max()
-        fixed = (self.weight * vectors * self.start).sum() - self.score * longest
-        return float(fixed + change[change < 0].sum())
+        fixed = (self.weight * vectors * self.start).sum() - score * longest
+        return max(float(fixed + change[change < 0].sum()), 0.0)
 
-    def smooth(self, vectors: Floats, blur: float) -> tuple[float, Floats]:
+    def smooth(self, vectors: Floats, score: float, blur: float) -> tuple[float, Floats]:
         """Return a smoothed value, and its gradient."""
         vectors = self.centred(vectors)
         there, here = self.prices(vectors)
@@ -123,7 +151,7 @@ class _Dual:
         goes = 1 / (1 + np.exp(np.clip(change / blur, -50, 50)))
         norms = np.maximum(np.linalg.norm(vectors, axis=0), 1e-12)
         longest = norms.max() * ((norms / norms.max()) ** POWER).sum() ** (1 / POWER)
-        value = (self.weight * vectors * self.start).sum() - self.score * longest
+        value = (self.weight * vectors * self.start).sum() - score * longest
         value -= blur * np.logaddexp(0, -change / blur).sum()
         moving = self.amount * goes[:, None]
         flow = self.start.copy()
@@ -131,45 +159,35 @@ class _Dual:
             come = share.T @ np.bincount(self.kind, moving[:, axis], len(self.kinds))
             gone = np.bincount(self.home, moving[:, axis], len(flow))
             flow[:, axis] += (come - gone) * self.objective.per[:, axis]
-        slope = self.weight * flow - self.score * (norms / longest) ** (POWER - 1) * vectors / norms
+        slope = self.weight * flow - score * (norms / longest) ** (POWER - 1) * vectors / norms
         return float(value), self.centred(slope)
 
 
-def least_memory(objective: Objective, score: float) -> float:
-    """Return GiB that every plan moves that reaches the score, if only single machines' limits are heeded."""
-    problem = objective.problem
-    machines = np.flatnonzero(problem.movable)
-    start = objective.shares(problem.home)
-    if not len(machines) or objective.score(problem.home) <= score:
-        return 0.0
-    amount = objective.amount[machines]
-    keys = np.column_stack([amount, problem.zone[machines]])
-    kinds, kind = np.unique(keys, axis=0, return_inverse=True)
-    allowed = problem.open & problem.zones[kinds[:, -1].astype(np.intp)]
-    machines = machines[allowed.any(axis=1)[kind.ravel()]]
-    kind = kind.ravel()[np.isin(np.flatnonzero(problem.movable), machines)]
-    dual = _Dual(
-        objective=objective,
-        score=score,
-        start=start,
-        weight=objective.weight / np.sqrt(objective.count),
-        kinds=kinds[:, :-1],
-        allowed=allowed,
-        kind=kind,
-        home=problem.home[machines],
-        memory=problem.memory[machines],
-        amount=objective.amount[machines],
-    )
-    if not len(machines):
-        return 0.0
-    uneven = dual.centred(start)
-    uneven = uneven / np.maximum(np.linalg.norm(uneven, axis=0), 1e-12)
-    usual = float(dual.memory.mean())
-    rough = usual * np.sqrt(objective.count) / max(objective.score(problem.home), 1e-9)
-    found = max((uneven * rough * scale for scale in np.geomspace(0.1, 1e4, 16)), key=dual.value)
-    best = dual.value(found)
-    steps = int(np.clip(WORK / (len(kinds) * len(start) * len(SHARPNESS)), 4, 80))
-    for sharpness in SHARPNESS:
-        found = ascend(lambda vectors, blur=sharpness * usual: dual.smooth(vectors, blur), found, steps)  # type: ignore[misc]
-        best = max(best, dual.value(found))
-    return max(best, 0.0)
+class LeastMemory:
+    """What every plan must move at least, that reaches some score.
+
+    Args:
+        objective: What is to be even.
+        score: About the score that will be asked for: there the bound is best. It is valid at any.
+    """
+
+    def __init__(self, objective: Objective, score: float) -> None:
+        self._dual = dual = _Dual.of(objective)
+        self._found: list[Floats] = []
+        if not len(dual.memory):
+            return
+        uneven = dual.centred(dual.start)
+        uneven = uneven / np.maximum(np.linalg.norm(uneven, axis=0), 1e-12)
+        usual = float(dual.memory.mean())
+        rough = usual * np.sqrt(objective.count) / max(objective.score(objective.problem.home), 1e-9)
+        scaled = (uneven * rough * scale for scale in np.geomspace(0.1, 1e4, 16))
+        vectors = max(scaled, key=lambda each: dual.value(each, score))
+        self._found.append(vectors)
+        steps = int(np.clip(WORK / (dual.allowed.size * len(SHARPNESS)), 4, STEPS))
+        for sharpness in SHARPNESS:
+            vectors = ascend(lambda each, blur=sharpness * usual: dual.smooth(each, score, blur), vectors, steps)  # type: ignore[misc]
+            self._found.append(vectors)
+
+    def of(self, score: float) -> float:
+        """Return GiB that every plan moves that reaches this score."""
+        return max((self._dual.value(vectors, score) for vectors in self._found), default=0.0)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vhal.fleet.balance.bound import LeastMemory
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.search import Search
 
@@ -18,7 +19,9 @@ PRICES = (4.0, 1.0, 2.0, 8.0)
 """Of a move, by the memory of the usual machine."""
 NOTHING = 0.01
 """The price of a move when only memory counts."""
-EFFORT = 100_000
+ENOUGH = 1.2
+"""Nobody looks further below this many times the lower bound."""
+EFFORT = 60_000
 """Machines × hosts × attempts: small fleets get more attempts, since they are less even by nature."""
 SHAKEN = 0.5
 """The share of moved machines that are sent home before a new attempt."""
@@ -26,8 +29,8 @@ SHAKEN = 0.5
 
 def cheapest(
     mark: Layout, start: Layout, search: Callable[[Layout, float], Search], rates: tuple[float, float], cells: int
-) -> Layout:
-    """Return a layout with the score of a mark or less, no more moves, and the least memory that is found.
+) -> tuple[Layout, LeastMemory]:
+    """Return a layout with the score of a mark or less, no more moves, and the least memory that is found; and what is the least.
 
     Args:
         mark: The layout to beat.
@@ -36,12 +39,15 @@ def cheapest(
         rates: Score by GiB at which searches begin and end.
         cells: Machines × hosts.
     """
-    memory = mark.problem.memory
-    found, least = mark, float(memory[mark.moved].sum())
+    found, least = mark, float(mark.problem.memory[mark.moved].sum())
     first, last = rates
+    memory = LeastMemory(mark.objective, mark.score)
+    enough = ENOUGH * memory.of(mark.score)
     attempts = min(max(EFFORT // max(cells, 1), 1), 24)
     random = np.random.default_rng(0)
     for attempt in range(attempts):
+        if least <= enough:
+            break
         if attempt < len(PRICES):
             tried = search(Layout(mark.objective, start.at), PRICES[attempt])
             reached = tried.anneal(mark.score, (first, last / 100))
@@ -54,8 +60,9 @@ def cheapest(
             reached = tried.anneal(mark.score, (first / 16, last / 100))
         if not reached:
             continue
-        tried.charge(NOTHING)
-        tried.cheapen(mark.score, (tried.rate, first), rise=4.0)
+        if tried.memory > enough:
+            tried.charge(NOTHING)
+            tried.cheapen(mark.score, (tried.rate, first), rise=4.0)
         if tried.layout.score <= mark.score and tried.memory < least:
             found, least = tried.layout, tried.memory
-    return found
+    return found, memory

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vhal.fleet.balance.layout import Layout
-from vhal.fleet.balance.problem import Bools, Floats, Ints
+from vhal.fleet.balance.problem import Floats, Ints
 
 NEAR = 0.1
 """hbal's ``--min-gain-limit``: only below this score does a gain count as too small."""
@@ -33,50 +33,55 @@ class Grid:
     def __init__(self, layout: Layout, machines: Ints) -> None:
         self.layout = layout
         self.machines = machines
-        self.allowed: Bools = np.array([layout.may(machine) for machine in machines.tolist()]).reshape(
-            len(machines), len(layout.problem.hosts)
-        )
+        allowed = np.array([layout.may(machine) for machine in machines.tolist()], bool)
+        allowed = allowed.reshape(len(machines), len(layout.problem.hosts))
+        self.closed: Floats = np.where(allowed, 0.0, np.inf)
+        """Machine × host: infinite where it may not go."""
         objective = layout.objective
-        self._amount = objective.amount[machines]
         per = objective.per[layout.problem.counted]
-        # Where all hosts are alike a move doesn't change the mean: a third of the work.
+        # Where all hosts are alike a move doesn't change the mean: less than half of the work.
         self._alike = bool(layout.problem.counted.all() and (per == per[:1]).all())
-        self._scores = np.empty(self.allowed.shape)
-        self._work = np.empty(self.allowed.shape)
-        self._mean = np.empty(self.allowed.shape)
+        self._amount = objective.amount[machines]
+        self._changes = np.empty((len(objective.axes), *allowed.shape))
+        self._scores, self._work = np.empty(allowed.shape), np.empty(allowed.shape)
+        self._see(np.arange(len(machines)), slice(None))
+
+    def _see(self, rows: Ints, hosts: slice | list[int]) -> None:
+        """Compute anew what moving some machines to some hosts does to the sum of squares of each axis."""
+        layout, per = self.layout, self.layout.objective.per
+        at = layout.at[self.machines[rows]]
+        for axis, changes in enumerate(self._changes):
+            amount, off = self._amount[rows, axis], layout.off[:, axis]
+            leave = amount * per[at, axis]
+            arrive = np.multiply.outer(amount, per[hosts, axis])
+            change = arrive * (2 * off[hosts] + arrive)
+            change -= (leave * (2 * off[at] - leave))[:, None]
+            if isinstance(hosts, slice):
+                changes[rows] = change
+            else:
+                changes[:, hosts] = change
 
     def scores(self) -> Floats:
         """Return machine × host: the score after that move; infinite where it isn't allowed. Valid until the next."""
         layout, objective = self.layout, self.layout.objective
-        count = objective.count
-        at = layout.at[self.machines]
-        total = self._scores
-        total.fill(0.0)
-        work, mean = self._work, self._mean
+        count, per = objective.count, objective.per
+        total, work = self._scores, self._work
+        total[:] = self.closed
         for axis, weight in enumerate(objective.weight.tolist()):
-            amount, off, per = self._amount[:, axis], layout.off[:, axis], objective.per[:, axis]
-            leave = amount * per[at]
-            rest = layout.squares[axis] - leave * (2 * off[at] - leave)
             if self._alike:
-                step = amount * per[0]
-                np.multiply.outer(step * (2 / count), off, out=work)
-                work += ((rest + step**2 - layout.sums[axis] ** 2 / count) / count)[:, None]
+                np.add(self._changes[axis], layout.squares[axis] - layout.sums[axis] ** 2 / count, out=work)
             else:
-                np.multiply.outer(amount, per, out=mean)
-                np.add(mean, 2 * off, out=work)
-                work *= mean
-                work += rest[:, None]
-                mean += (layout.sums[axis] - leave)[:, None]
-                mean *= mean
-                mean /= count
-                work -= mean
-                work /= count
+                amount = self._amount[:, axis]
+                np.multiply.outer(amount, per[:, axis], out=work)
+                work += (layout.sums[axis] - amount * per[layout.at[self.machines], axis])[:, None]
+                np.square(work, out=work)
+                work /= -count
+                work += self._changes[axis]
+                work += layout.squares[axis]
             np.maximum(work, 0.0, out=work)
             np.sqrt(work, out=work)
-            if weight != 1.0:
-                work *= weight
+            work *= weight / count**0.5
             total += work
-        total[~self.allowed] = np.inf
         return total
 
     def take(self, machine: int, host: int) -> None:
@@ -84,10 +89,13 @@ class Grid:
         layout = self.layout
         old = int(layout.at[machine])
         layout.place(machine, host)
-        self.refresh([old, host], machine)
+        self._see(np.arange(len(self.machines)), [old, host])
+        at = layout.at[self.machines]
+        self._see(np.flatnonzero((at == old) | (at == host)), slice(None))
+        self._permit([old, host], machine)
 
-    def refresh(self, hosts: list[int], *changed: int) -> None:
-        """See again what is allowed, after machines were placed that were or are on these hosts."""
+    def _permit(self, hosts: list[int], changed: int) -> None:
+        """See again what is allowed, after a machine went from one of these hosts to the other."""
         layout, problem = self.layout, self.layout.problem
         need = problem.need[self.machines]
         for each in hosts:
@@ -95,16 +103,16 @@ class Grid:
             column &= problem.zones[problem.zone[self.machines], each]
             column &= problem.open[each]
             column &= layout.at[self.machines] != each
-            self.allowed[:, each] = column
+            self.closed[:, each] = np.where(column, 0.0, np.inf)
         if problem.apart:
-            related = {place for machine in changed for place in problem.apart.get(machine, ())}
+            related = set(problem.apart.get(changed, ()))
             for row, other in enumerate(self.machines.tolist()):
                 mine = problem.apart.get(other)
                 if mine is not None:
                     if related.intersection(mine):
-                        self.allowed[row] = layout.may(other)
+                        self.closed[row] = np.where(layout.may(other), 0.0, np.inf)
                     else:
-                        self.allowed[row] &= ~layout.crowded(other)
+                        self.closed[row, layout.crowded(other)] = np.inf
 
 
 def descend(
@@ -126,7 +134,7 @@ def descend(
     """
     grid = Grid(layout, machines)
     made: list[tuple[int, int]] = []
-    if not grid.allowed.size:
+    if not grid.closed.size:
         return made
     now = layout.score
     while (most is None or len(made) < most) and now > EVEN and go():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vhal.fleet.balance.bound import bound
+from vhal.fleet.balance.bound import LeastMemory, bound
 from vhal.fleet.balance.cheapest import cheapest
 from vhal.fleet.balance.cool import cool
 from vhal.fleet.balance.descend import descend
@@ -40,6 +40,7 @@ class _Work:
     machines: Ints
     limits: Limits
     go: Callable[[], bool]
+    memory: LeastMemory | None = None
 
 
 def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = None) -> Plan:
@@ -143,7 +144,10 @@ def _frugal(work: _Work, mended: Layout) -> Layout:
     if work.problem.memory[mark.moved].sum() > work.limits.memory:
         return _deep(work, mended, work.limits)
     limits = Limits(min(work.limits.moves, len(mark.moved)), work.limits.memory)
-    return cheapest(mark, mended, lambda layout, price: _search(work, layout, limits, price), _rates(work, 1.0), cells)
+    found, work.memory = cheapest(
+        mark, mended, lambda layout, price: _search(work, layout, limits, price), _rates(work, 1.0), cells
+    )
+    return found
 
 
 def _finish(
@@ -157,4 +161,4 @@ def _finish(
     kept = {machine: reason for machine, reason in why.items() if at[machine] == mended[machine]}
     kind = "repair" if work.settings.mode == "minimal" else "balance"
     told = Told(work.problem, work.objective, steps, kept)
-    return write(snapshot, told, kind, notes, bound(work.objective, told.at))
+    return write(snapshot, told, kind, notes, bound(work.objective, told.at, work.memory))
