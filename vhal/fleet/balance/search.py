@@ -24,6 +24,8 @@ CELLS = 1 << 20
 """Machines × hosts, or machines × machines, that are looked at in one go; of more, a part."""
 SAMPLE = 128
 """Hosts that a machine is tried on where there are too many for all."""
+LOOKS = 3
+"""Samples in a row that must have nothing good in them."""
 TINY = 1e-9
 PATIENCE = 8
 """Changes in a row that turn out worse than they looked; then it is time for new estimates."""
@@ -87,6 +89,7 @@ class Search:
         self.memory = float(self.problem.memory[self.away].sum())
         self._go = go
         self._random = np.random.default_rng(seed)
+        self._whole = len(machines) * len(self.problem.hosts) <= CELLS
         self._allowed = self.problem.open & self.problem.zones
 
     def charge(self, per_move: float) -> None:
@@ -106,8 +109,9 @@ class Search:
         self.rate, last = rates
         while not self._done():
             self.layout.tally()
-            while not self._done() and self.singles():
-                pass
+            barren = 0
+            while not self._done() and barren < (1 if self._whole else LOOKS):
+                barren = 0 if self.singles() else barren + 1
             while pairs and not self._done() and self.twos():
                 self.singles()
             if self.rate <= last:
@@ -141,7 +145,7 @@ class Search:
         leaving = departures(layout, tangent, self.machines)
         paid = np.where(self.away[self.machines], 0.0, self.rate * self.price[self.machines])
         rows = np.arange(len(self.machines))
-        whole = len(rows) * len(self.problem.hosts) <= CELLS
+        whole = self._whole
         if not whole:
             rows = rows[leaving < 0]
         chosen: list[tuple[Ints, Ints, Floats]] = []
