@@ -69,6 +69,10 @@ HOSTS = {
     "show": Entry("vhal.cli.hosts:show", "Show one host, and what it can do."),
 }
 
+FLEET = {
+    "plan": Entry("vhal.cli.fleet_plan:plan", "Plan which machines should move so that hosts are evenly used."),
+}
+
 SECTIONS = {
     "Machines": {
         "machine": Entry("vhal.cli.app:machine", "All of the following, as 'vhal machine VERB'."),
@@ -77,6 +81,7 @@ SECTIONS = {
     "Hosts": {
         "hosts": HOSTS["list"],
         "host": Entry("vhal.cli.app:host", "Look at one host."),
+        "fleet": Entry("vhal.cli.app:fleet", "Look after several hosts at once."),
         "stats": Entry("vhal.cli.stats:stats", "Show what active machines use."),
         "events": Entry("vhal.cli.events:events", "Tell what happens to machines, until interrupted."),
         "capture": Entry("vhal.cli.capture:capture", "Write hosts and machines down, as a world to simulate."),
@@ -155,6 +160,7 @@ def _usage(error: click.ClickException) -> VhalError:
 machine = LazyGroup("machine", sections={"Commands": MACHINES}, help="Make, look at, run and move machines.")
 snapshot = LazyGroup("snapshot", sections={"Commands": SNAPSHOTS}, help="Keep machines as they are, and go back to it.")
 host = LazyGroup("host", sections={"Commands": HOSTS}, help="Look at hosts.")
+fleet = LazyGroup("fleet", sections={"Commands": FLEET}, help="Look after several hosts at once.")
 app = App(
     "vhal",
     sections=SECTIONS,

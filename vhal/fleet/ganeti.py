@@ -6,7 +6,7 @@ doesn't run anything of Ganeti's. The format is that of its ``hbal(1)`` and ``Ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,9 +115,7 @@ def read(path: str | Path, util: str | Path | None = None) -> FleetSnapshot:
     for machine in machines:
         if machine.state.active:
             used[machine.host] += machine.memory
-    hosts = tuple(
-        host.replace(reserved_memory=max(host.memory - free - used[host.name], 0)) for host, free in nodes
-    )
+    hosts = tuple(host.replace(reserved_memory=max(host.memory - free - used[host.name], 0)) for host, free in nodes)
     prefixes = [line.text[len(_EXCLUSION) :] for line in (sections[3] if len(sections) > 3 else ())
                 if line.text.startswith(_EXCLUSION)]  # fmt: skip
     rules = (*_exclusions(prefixes, machines), *(_within(groups.values()) if len(groups) > 1 else ()))
@@ -214,7 +212,7 @@ def _node(line: Line, groups: dict[str, str], ratios: dict[str, float]) -> tuple
         backend=BACKEND,
         status=HostStatus.UNREACHABLE if role == "Y" else HostStatus.UP,
         reason="offline" if role == "Y" else "",
-        cpus=line.number_in(cpus, "processors"),
+        cpus=int(line.number_in(cpus, "processors")),
         memory=Bytes(int(line.number_in(total, "memory")) * _MIB),
         # Ganeti counts what the node itself takes among what is given away.
         reserved_cpus=os_cpus / ratio,
@@ -224,7 +222,7 @@ def _node(line: Line, groups: dict[str, str], ratios: dict[str, float]) -> tuple
     return host, int(line.number_in(free, "free memory")) * _MIB
 
 
-def _instance(line: Line, hosts: dict[str, SeenHost], loads: dict[str, Load]) -> SeenMachine:
+def _instance(line: Line, hosts: dict[str, SeenHost], loads: Mapping[str, Load | None]) -> SeenMachine:
     name, memory, _, cpus, status, _, primary, _, template, *rest = line.fields(9, "an instance")
     host = hosts.get(primary)
     if host is None:

@@ -103,7 +103,8 @@ class _Dual:
     def of(cls, objective: Objective) -> _Dual:
         """Return the dual of moving those machines that may move and have somewhere to go."""
         problem = objective.problem
-        machines = np.flatnonzero(problem.movable & (problem.open & problem.zones).any(axis=1)[problem.zone])
+        somewhere: Bools = np.any(problem.open & problem.zones, axis=1)
+        machines = np.flatnonzero(problem.movable & somewhere[problem.zone])
         keys = np.column_stack([objective.amount[machines], problem.zone[machines]])
         kinds, kind = np.unique(keys, axis=0, return_inverse=True)
         return cls(

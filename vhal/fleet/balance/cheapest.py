@@ -30,7 +30,7 @@ SHAKEN = 0.5
 def cheapest(
     mark: Layout, start: Layout, search: Callable[[Layout, float], Search], rates: tuple[float, float], cells: int
 ) -> tuple[Layout, LeastMemory]:
-    """Return a layout with the score of a mark or less, no more moves, and the least memory that is found; and what is the least.
+    """Return a layout with the score of a mark, no more moves, and the least memory found; and how little it could be.
 
     Args:
         mark: The layout to beat.

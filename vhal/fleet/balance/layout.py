@@ -80,7 +80,7 @@ class Layout:
     def may(self, machine: int) -> Bools:
         """Return host → whether the machine may be put there now, beside those that are there."""
         problem = self.problem
-        allowed = problem.open & problem.zones[problem.zone[machine]]
+        allowed: Bools = problem.open & problem.zones[problem.zone[machine]]
         allowed &= (problem.need[machine] <= self.free + self.slack).all(axis=1)
         allowed &= ~self.crowded(machine)
         allowed[self.at[machine]] = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from vhal.fleet.balance.cheapest import cheapest
 from vhal.fleet.balance.cool import cool
 from vhal.fleet.balance.descend import descend
 from vhal.fleet.balance.layout import Layout
-from vhal.fleet.balance.order import order
+from vhal.fleet.balance.order import Step, order
 from vhal.fleet.balance.problem import Ints, Problem
 from vhal.fleet.balance.repair import repair
 from vhal.fleet.balance.score import Objective, objective
@@ -29,6 +30,9 @@ from vhal.fleet.snapshot import FleetSnapshot
 
 SMALL = 200
 """Hosts up to which the best single moves are found exactly, as a mark that no plan is worse than."""
+BINDING = 0.9
+"""A limit that single moves don't come near to is none: then the plan goes as far as it leads."""
+
 
 @dataclass
 class _Work:
@@ -140,7 +144,9 @@ def _frugal(work: _Work, mended: Layout) -> Layout:
     mark = Layout(work.objective, mended.at)
     most = None if work.settings.max_moves is None else max(0, work.settings.max_moves - len(mended.moved))
     least = None if work.settings.objective != "even" else _least(work)
-    descend(mark, work.machines, most=most, least=least, go=work.go)
+    made = descend(mark, work.machines, most=most, least=least, go=work.go)
+    if most is not None and len(made) < most * BINDING:
+        return _deep(work, mended, work.limits)
     if work.problem.memory[mark.moved].sum() > work.limits.memory:
         return _deep(work, mended, work.limits)
     limits = Limits(min(work.limits.moves, len(mark.moved)), work.limits.memory)
@@ -150,15 +156,27 @@ def _frugal(work: _Work, mended: Layout) -> Layout:
     return found
 
 
+def _in_vain(work: _Work, steps: list[Step], mended: Ints) -> bool:
+    """Return whether what is left of a plan, after moves without a way were left out, isn't worth it."""
+    at = work.problem.home.copy()
+    for step in steps:
+        at[step.machine] = step.destination
+    before = work.objective.score(mended)
+    return before - work.objective.score(at) < work.settings.margin * before
+
+
 def _finish(
     snapshot: FleetSnapshot, work: _Work, at: Ints, mended: Ints, why: dict[int, str], notes: list[str]
 ) -> Plan:
     hops = None if work.settings.max_moves is None else 0
     steps, stays = order(work.objective, at, hops=hops)
+    if stays and work.settings.mode == "full" and _in_vain(work, steps, mended):
+        notes.append("nothing else worth moving: there is no order in which it finds its room")
+        steps, stays = order(work.objective, mended, hops=hops)
     for machine in stays:
-        name = work.problem.machines[machine].name
-        notes.append(f"{name} stays: there is no order in which it finds room at {work.problem.hosts[at[machine]].name}")
+        name, wanted = work.problem.machines[machine].name, work.problem.hosts[at[machine]].name
+        notes.append(f"{name} stays: there is no order in which it finds room at {wanted}")
     kept = {machine: reason for machine, reason in why.items() if at[machine] == mended[machine]}
-    kind = "repair" if work.settings.mode == "minimal" else "balance"
+    kind: Literal["repair", "balance"] = "repair" if work.settings.mode == "minimal" else "balance"
     told = Told(work.problem, work.objective, steps, kept)
     return write(snapshot, told, kind, notes, bound(work.objective, told.at, work.memory))

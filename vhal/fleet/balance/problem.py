@@ -6,7 +6,7 @@ is :mod:`vhal.fleet.balance.score`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -131,7 +131,9 @@ class Problem:
             zone=zone,
             zones=zones,
             separations=tuple(
-                Separation(rule.name or str(rule.machines), _chosen(rule.machines, machines), _domains(hosts, rule.domain))
+                Separation(
+                    rule.name or str(rule.machines), _chosen(rule.machines, machines), _domains(hosts, rule.domain)
+                )
                 for rule in snapshot.rules
                 if isinstance(rule, Apart)
             ),
@@ -139,8 +141,9 @@ class Problem:
 
 
 def _sizes(hosts: Sequence[SeenHost], machines: Sequence[SeenMachine]) -> tuple[Floats, Floats]:
-    models = sorted({model for each in (*hosts, *machines) for model in each.gpus} - {""})
-    need = np.empty((len(machines), 2 + len(models) + bool(models)))
+    models = sorted({model for gpus in _gpus(hosts, machines) for model in gpus} - {""})
+    some = any(map(bool, _gpus(hosts, machines)))
+    need = np.empty((len(machines), 2 + len(models) + some))
     room = np.empty((len(hosts), need.shape[1]))
     need[:, 0] = [machine.memory for machine in machines]
     need[:, 1] = [machine.cpus for machine in machines]
@@ -149,11 +152,16 @@ def _sizes(hosts: Sequence[SeenHost], machines: Sequence[SeenMachine]) -> tuple[
     for place, model in enumerate(models, 2):
         need[:, place] = [machine.gpus.get(model, 0) for machine in machines]
         room[:, place] = [host.gpus.get(model, 0) for host in hosts]
-    if models:
+    if some:
         # A machine that takes any GPU is held to the sum; with each model's own limit that is exact.
         need[:, -1] = [sum(machine.gpus.values()) for machine in machines]
         room[:, -1] = [sum(host.gpus.values()) for host in hosts]
     return need, room
+
+
+def _gpus(hosts: Sequence[SeenHost], machines: Sequence[SeenMachine]) -> Iterator[Mapping[str, int]]:
+    yield from (host.gpus for host in hosts)
+    yield from (machine.gpus for machine in machines)
 
 
 def _chosen(selector: Selector, machines: Sequence[SeenMachine]) -> Ints:

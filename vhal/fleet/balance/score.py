@@ -7,7 +7,7 @@ doesn't say what should move.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,10 @@ class Axis:
     size: Floats
     """Host → how much there is."""
 
+    def alike(self, other: Axis) -> bool:
+        """Return whether another axis always has the same deviation."""
+        return all(np.array_equal(getattr(self, each), getattr(other, each)) for each in ("amount", "base", "size"))
+
 
 class Objective:
     """What shall be even on the hosts of a problem.
@@ -42,13 +46,12 @@ class Objective:
         self.problem = problem
         merged: list[Axis] = []
         for axis in axes:
-            for place, known in enumerate(merged):
-                if all(np.array_equal(getattr(axis, each), getattr(known, each)) for each in ("amount", "base", "size")):
-                    both = Axis(f"{known.name}, {axis.name}", known.weight + axis.weight, known.amount, known.base, known.size)
-                    merged[place] = both
-                    break
-            else:
+            same = next((place for place, known in enumerate(merged) if known.alike(axis)), None)
+            if same is None:
                 merged.append(axis)
+            else:
+                known = merged[same]
+                merged[same] = replace(known, name=f"{known.name}, {axis.name}", weight=known.weight + axis.weight)
         self.axes = tuple(merged)
         self.weight = np.array([axis.weight for axis in merged])
         self.amount = np.column_stack([axis.amount for axis in merged])

@@ -24,6 +24,8 @@ CELLS = 1 << 20
 """Machines × hosts, or machines × machines, that are looked at in one go; of more, a part."""
 SAMPLE = 128
 """Hosts that a machine is tried on where there are too many for all."""
+ROUNDS = 8
+"""Rounds of pairs at one rate, where only a part of them can be looked at."""
 LOOKS = 3
 """Samples in a row that must have nothing good in them."""
 TINY = 1e-9
@@ -112,8 +114,10 @@ class Search:
             barren = 0
             while not self._done() and barren < (1 if self._whole else LOOKS):
                 barren = 0 if self.singles() else barren + 1
-            while pairs and not self._done() and self.twos():
+            rounds = 0
+            while pairs and not self._done() and (self._whole or rounds < ROUNDS) and self.twos():
                 self.singles()
+                rounds += 1
             if self.rate <= last:
                 break
             self.rate = max(self.rate * fall, last)
@@ -148,7 +152,7 @@ class Search:
         whole = self._whole
         if not whole:
             rows = rows[leaving < 0]
-        chosen: list[tuple[Ints, Ints, Floats]] = []
+        chosen: list[tuple[Ints, Ints, Singles]] = []
         size = CELLS // (len(self.problem.hosts) if whole else SAMPLE) + 1
         for first in range(0, len(rows), size if whole else 512):
             part = rows[first : first + (size if whole else 512)]
@@ -288,8 +292,9 @@ class Search:
         """Return moved machine → change of score and price if it went home."""
         amount, home = self.layout.objective.amount[moved], self.problem.home[moved]
         back = (amount * (tangent.tilt[home] + amount * tangent.curve[home])).sum(axis=1)
-        change = back + departures(self.layout, tangent, moved) - self.rate * self.price[moved]
-        return change.astype(np.float32)
+        change: Floats = back + departures(self.layout, tangent, moved) - self.rate * self.price[moved]
+        found: Singles = change.astype(np.float32)
+        return found
 
     def _cost(self, machines: Ints, hosts: Ints) -> Floats:
         cost: Floats = self.price[machines] * ((hosts != self.problem.home[machines]) ^ self.away[machines])
