@@ -80,6 +80,7 @@ def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = Non
     mended = layout.at.copy()
     if wanted.mode == "hot":
         why, notes = cool(layout, wanted.hot, work.limits)
+        mended = layout.at.copy()
         if not why and not notes:
             notes.append(f"nothing worth moving: no host is above {wanted.hot:.0%} of its processors")
     elif wanted.mode == "full":
@@ -176,6 +177,8 @@ def _finish(
     for machine in stays:
         name, wanted = work.problem.machines[machine].name, work.problem.hosts[at[machine]].name
         notes.append(f"{name} stays: there is no order in which it finds room at {wanted}")
+    if not steps and not notes:
+        notes.append("nothing worth moving: no move that is possible within the limits makes the fleet more even")
     kept = {machine: reason for machine, reason in why.items() if at[machine] == mended[machine]}
     kind: Literal["repair", "balance"] = "repair" if work.settings.mode == "minimal" else "balance"
     told = Told(work.problem, work.objective, steps, kept)
