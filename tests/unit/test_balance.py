@@ -24,6 +24,7 @@ from vhal.fleet.sample import sample
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
 from vhal.spec.frozen import FrozenDict
+from vhal.spec.units import Bytes
 
 GIB = 1 << 30
 
@@ -38,6 +39,13 @@ def machine(name: str, on: str, **facts: Any) -> SeenMachine:
 
 def fleet(hosts: Iterable[SeenHost], machines: Iterable[SeenMachine], *rules: Rule) -> FleetSnapshot:
     return FleetSnapshot(hosts=tuple(hosts), machines=tuple(machines), rules=rules)
+
+
+def move(name: str, source: str, destination: str, after: tuple[int, ...] = ()) -> Move:
+    return Move.trusted(
+        machine=name, id=name, source=source, destination=destination, reason="", memory=Bytes(0), transferred=Bytes(0),
+        total_s=0.0, downtime_s=0.0, after=after, gain=0.0,
+    )  # fmt: skip
 
 
 def after(snapshot: FleetSnapshot, plan: Plan) -> FleetSnapshot:
@@ -55,7 +63,7 @@ def test_a_crowded_host_is_relieved_evenly_and_every_move_says_why() -> None:
     assert verify(plan, snapshot) == []
     assert {name: len(there) for name, there in after(snapshot, plan).on.items()} == {"a": 2, "b": 2, "c": 2}
     assert plan.score[1] == pytest.approx(0)
-    assert all(move.source == "a" and "→" in move.reason for move in plan.moves)
+    assert all(each.source == "a" and "→" in each.reason for each in plan.moves)
     assert plan.bound is not None
     assert plan.bound.transferred <= plan.memory == 16 * GIB
     assert {change.host: change.machines for change in plan.hosts} == {"a": (6, 2), "b": (0, 2), "c": (0, 2)}
@@ -108,7 +116,7 @@ def test_machines_that_somebody_holds_stay() -> None:
 def test_limits_are_kept() -> None:
     snapshot = sample(15, 150, seed=1)
     assert len(plan_balance(snapshot, BalanceSettings(max_moves=7)).moves) <= 7
-    assert plan_balance(snapshot, BalanceSettings(max_memory=20 * GIB)).memory <= 20 * GIB
+    assert plan_balance(snapshot, BalanceSettings(max_memory=Bytes(20 * GIB))).memory <= 20 * GIB
     assert not plan_balance(snapshot, BalanceSettings(max_moves=0))
 
 
@@ -234,13 +242,7 @@ def test_a_host_is_emptied() -> None:
     moves, stuck = vacate(problem, ["h00003"])
     assert not stuck
     assert {machine for machine, _ in moves} == set(np.flatnonzero(problem.home == 3))
-    told = [
-        Move(
-            machine=problem.machines[who].name, id=problem.machines[who].id, source="h00003",
-            destination=problem.hosts[where].name, reason="", memory=0, transferred=0, total_s=0, downtime_s=0,
-        )
-        for who, where in moves
-    ]  # fmt: skip
+    told = [move(problem.machines[who].name, "h00003", problem.hosts[where].name) for who, where in moves]
     assert verify(Plan(snapshot=snapshot.digest, moves=tuple(told)), snapshot) == []
 
 
@@ -324,13 +326,7 @@ def test_the_verifier_sees_what_is_wrong() -> None:
     snapshot = fleet(hosts, [*machines, big], *rules)
 
     def said(*ways: tuple[str, str, str], made_from: str = snapshot.digest, waits: tuple[int, ...] = ()) -> str:
-        moves = tuple(
-            Move(
-                machine=name, id=name, source=source, destination=to, reason="", memory=0, transferred=0, total_s=0,
-                downtime_s=0, after=waits,
-            )
-            for name, source, to in ways
-        )  # fmt: skip
+        moves = tuple(move(*way, after=waits) for way in ways)
         return "; ".join(verify(Plan(snapshot=made_from, moves=moves), snapshot))
 
     assert "made from another snapshot" in said(made_from="old")
@@ -346,11 +342,7 @@ def test_the_verifier_sees_what_is_wrong() -> None:
     full = fleet(
         [host("a"), host("b"), host("c")], [machine("p", "a", memory=30 * GIB), machine("q", "b", memory=30 * GIB)]
     )
-    steps = [("p", "a", "c"), ("q", "b", "a")]
-    moves = tuple(
-        Move(machine=n, id=n, source=a, destination=b, reason="", memory=0, transferred=0, total_s=0, downtime_s=0)
-        for n, a, b in steps
-    )
+    moves = (move("p", "a", "c"), move("q", "b", "a"))
     assert verify(Plan(snapshot=full.digest, moves=moves), full) == [
         "move 1 (q): if it comes as early as it may, a hasn't the memory"
     ]

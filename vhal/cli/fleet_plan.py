@@ -1,4 +1,4 @@
-"""``vhal fleet plan``: what would be moved in a fleet that is in a file. Nothing is moved here, and no host is asked."""
+"""``vhal fleet plan``: what would be moved in a fleet that is in a file. Nothing is moved, and no host is asked."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @verb("plan")
 @click.option("--from", "source", type=_FILE, required=True, help="A snapshot of a fleet, or Ganeti's text format.")
 @click.option("--util", type=_FILE, help="The load of machines, as 'hbal -U' takes it.")
-@click.option("--mode", type=click.Choice(["full", "minimal", "hot"]), help="Even (the default), only rules, only heat.")
+@click.option(
+    "--mode", type=click.Choice(["full", "minimal", "hot"]), help="Even (the default), only rules, only heat."
+)
 @click.option(
     "--objective", type=click.Choice(["even", "ganeti", "ganeti-util", "ganeti-default"]), help="What shall be even."
 )
 @click.option("--max-moves", type=click.IntRange(0), help="No more moves than these, and as little memory as possible.")
 @click.option("--max-memory", metavar="SIZE", help="No more memory moved than this: 64GiB.")
-@click.option("--hot", type=click.FloatRange(0, 1), help="In mode hot: above this share of its processors a host is hot.")
+@click.option(
+    "--hot", type=click.FloatRange(0, 1), help="In mode hot: above this share of its processors a host is hot."
+)
 @click.option("--budget", "budget_s", type=float, help="Seconds that planning may take.")
 @pass_session
 def plan(session: Session, /, source: Path, util: Path | None, **settings: Any) -> None:
@@ -91,7 +95,13 @@ def show(plan: Plan) -> None:
         table(headers, rows, right=("#", "MEMORY", "TAKES", "DOWN"))
         click.echo()
         hosts = [
-            (each.host, _change(*each.machines), _change(*each.cpus), _change(*each.memory), _change(*(each.load or ())))
+            (
+                each.host,
+                _change(*each.machines),
+                _change(*each.cpus),
+                _change(*each.memory),
+                _change(*(each.load or ())),
+            )
             for each in plan.hosts
         ]
         table(["HOST", "MACHINES", "CPUS", "MEMORY GIVEN", "BUSY"], hosts)

@@ -175,11 +175,11 @@ class LeastMemory:
     def __init__(self, objective: Objective, score: float) -> None:
         self._dual = dual = _Dual.of(objective)
         self._found: list[Floats] = []
-        if not len(dual.memory):
-            return
+        usual = float(dual.memory.mean()) if len(dual.memory) else 0.0
+        if not usual:
+            return  # nothing can move, or what moves has no memory
         uneven = dual.centred(dual.start)
         uneven = uneven / np.maximum(np.linalg.norm(uneven, axis=0), 1e-12)
-        usual = float(dual.memory.mean())
         rough = usual * np.sqrt(objective.count) / max(objective.score(objective.problem.home), 1e-9)
         scaled = (uneven * rough * scale for scale in np.geomspace(0.1, 1e4, 16))
         vectors = max(scaled, key=lambda each: dual.value(each, score))

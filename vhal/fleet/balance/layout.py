@@ -27,10 +27,8 @@ class Layout:
         self.free = self.problem.free(self.at)
         self.slack = SLACK * np.maximum(self.problem.room.max(axis=0, initial=0.0), 1.0)
         shares = objective.shares(self.at)
-        counted = self.problem.counted
         # Deviations from the mean at the beginning: their squares lose no digits.
-        middle = shares[counted].mean(axis=0) if counted.any() else np.zeros(len(objective.axes))
-        self.off: Floats = np.where(objective.per > 0, shares - middle, 0.0)
+        self.off: Floats = np.where(objective.per > 0, shares - objective.mean(self.at), 0.0)
         self.tally()
         self._members = [
             np.bincount(separation.domain[self.at[separation.members]] + 1, minlength=separation.domain.max() + 2)

@@ -8,7 +8,6 @@ virtual machines", 2011). It doesn't know that most guests write the same pages 
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from vhal.fleet.snapshot import SeenHost, SeenMachine
@@ -31,20 +30,15 @@ class Cost(NamedTuple):
 def cost(machine: SeenMachine, source: SeenHost, destination: SeenHost) -> Cost:
     """Return what moving a machine from one host to another will cost; no times where no bandwidth is known."""
     speeds = [host.bandwidth for host in (source, destination) if host.bandwidth > 0]
-    size = float(machine.memory)
     if not speeds or not machine.state.active:
         return Cost(machine.memory, 0.0, 0.0)
     speed = min(speeds)
-    again = machine.dirty_rate / speed
-    last = DOWNTIME_S * speed
-    rounds = 0
-    if size > last and again:
-        wanted = math.log(last / size) / math.log(again) if again < 1 else math.inf
-        rounds = min(math.ceil(wanted), ROUNDS)
-    # A guest can't have more memory to send again than it has.
-    left = min(size * again**rounds, size) if rounds else (0.0 if size > last else size)
-    live = (size * (1 - again**rounds) / (1 - again) if again != 1 else size * rounds) if rounds else size - left
-    if again > 1:
-        live = size * rounds
-    sent = live + left
-    return Cost(Bytes(round(sent)), sent / speed, left / speed)
+    size = left = float(machine.memory)
+    sent = 0.0
+    for _ in range(ROUNDS):
+        if left <= DOWNTIME_S * speed:
+            break
+        sent += left
+        # A guest can't have more memory to send again than it has.
+        left = min(left * machine.dirty_rate / speed, size)
+    return Cost(Bytes(round(sent + left)), (sent + left) / speed, left / speed)

@@ -69,6 +69,12 @@ class Objective:
         shares: Floats = taken * self.per
         return shares
 
+    def mean(self, at: Ints) -> Floats:
+        """Return axis → the mean share of the hosts that count."""
+        counted = self.problem.counted
+        found: Floats = self.shares(at)[counted].sum(axis=0) / max(int(counted.sum()), 1)
+        return found
+
     def spread(self, at: Ints) -> Floats:
         """Return axis → the standard deviation over the hosts that count."""
         found: Floats = self.shares(at)[self.problem.counted].std(axis=0)

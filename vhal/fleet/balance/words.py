@@ -58,7 +58,7 @@ def write(
 
 def _moves(told: Told) -> Iterator[Move]:
     problem, layout = told.problem, Layout(told.objective)
-    mean = told.objective.shares(problem.home)[problem.counted].mean(axis=0)
+    mean = told.objective.mean(problem.home)
     for step, after in zip(told.steps, dependencies(problem, told.steps), strict=True):
         machine = problem.machines[step.machine]
         source, destination = problem.hosts[step.source], problem.hosts[step.destination]
