@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vhal.fleet.balance.layout import Layout
-from vhal.fleet.balance.problem import Floats, Ints
+from vhal.fleet.balance.problem import Bools, Floats, Ints
 
 NEAR = 0.1
 """hbal's ``--min-gain-limit``: only below this score does a gain count as too small."""
@@ -33,8 +33,7 @@ class Grid:
     def __init__(self, layout: Layout, machines: Ints) -> None:
         self.layout = layout
         self.machines = machines
-        allowed = np.array([layout.may(machine) for machine in machines.tolist()], bool)
-        allowed = allowed.reshape(len(machines), len(layout.problem.hosts))
+        allowed = self._allowed()
         self.closed: Floats = np.where(allowed, 0.0, np.inf)
         """Machine × host: infinite where it may not go."""
         objective = layout.objective
@@ -45,6 +44,17 @@ class Grid:
         self._changes = np.empty((len(objective.axes), *allowed.shape))
         self._scores, self._work = np.empty(allowed.shape), np.empty(allowed.shape)
         self._see(np.arange(len(machines)), slice(None))
+
+    def _allowed(self) -> Bools:
+        layout, problem, machines = self.layout, self.layout.problem, self.machines
+        allowed: Bools = (problem.open & problem.zones)[problem.zone[machines]]
+        for need, free, slack in zip(problem.need[machines].T, layout.free.T, layout.slack, strict=True):
+            allowed &= need[:, None] <= free + slack
+        allowed[np.arange(len(machines)), layout.at[machines]] = False
+        for row, machine in enumerate(machines.tolist()):
+            if machine in problem.apart:
+                allowed[row] &= ~layout.crowded(machine)
+        return allowed
 
     def _see(self, rows: Ints, hosts: slice | list[int]) -> None:
         """Compute anew what moving some machines to some hosts does to the sum of squares of each axis."""

@@ -62,7 +62,7 @@ def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = Non
         vhal.errors.InvalidSpec: The settings aren't valid.
     """
     wanted = settings or BalanceSettings()
-    end = time.process_time() + wanted.budget_s
+    end = time.monotonic() + wanted.budget_s
     problem = Problem.of(snapshot, stay=wanted.stay, cool_down_s=wanted.cool_down_s)
     work = _Work(
         problem,
@@ -73,7 +73,7 @@ def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = Non
             np.inf if wanted.max_moves is None else wanted.max_moves,
             np.inf if wanted.max_memory is None else wanted.max_memory / (1 << 30),
         ),
-        lambda: time.process_time() < end,
+        lambda: time.monotonic() < end,
     )
     layout = Layout(work.objective)
     why, notes = repair(layout) if wanted.mode != "hot" else ({}, [])

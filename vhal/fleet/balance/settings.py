@@ -29,7 +29,7 @@ class BalanceSettings(Model):
     max_memory: Bytes | None = None
     """The most memory that may move."""
     budget_s: Annotated[float, Field(gt=0)] = 60.0
-    """Seconds of processor time; what was found until then is the plan."""
+    """Seconds; what was found until then is the plan."""
     band: Share = 0.02
     """An imbalance below this is even enough: nothing moves."""
     margin: Share = 0.1
