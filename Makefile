@@ -31,6 +31,7 @@ check: setup
 	$(VENV)/bin/lint-imports
 
 bench: setup
+	@tests/testbed/setup.sh bench
 	@$(UV) sync --quiet --all-packages --all-extras --group dev --group docs --group bench
 	$(PYTHON) -m tests.bench --json bench.json --strict
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bench.measure import Ratio
 
-GROUPS = ("imports", "simulator", "listing", "lifecycle", "migration", "containers", "fleet", "drain")
+GROUPS = ("imports", "simulator", "listing", "lifecycle", "migration", "containers", "balance", "fleet", "drain")
 
 
 def main() -> int:
@@ -22,7 +22,12 @@ def main() -> int:
     parser.add_argument("groups", nargs="*", default=GROUPS, metavar="NAME", help=", ".join(GROUPS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a limit is exceeded")
+    parser.add_argument("--data", metavar="DIR", help="more fleets for the balancer, in Ganeti's format")
+    parser.add_argument("--hbal-hosts", type=int, metavar="N", help="fleets up to which hbal is run: 20; it takes long")
     arguments = parser.parse_args()
+    for name, value in (("VHAL_BENCH_FLEETS", arguments.data), ("VHAL_BENCH_HBAL_HOSTS", arguments.hbal_hosts)):
+        if value is not None:
+            os.environ[name] = str(value)
     found: list[Ratio] = []
     for group in arguments.groups:
         ratios: Callable[[], Iterator[Ratio]] = importlib.import_module(f"tests.bench.{group}").ratios

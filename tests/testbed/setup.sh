@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what the libvirt and containers engines, their test bed and its guests need, on Debian and its kin.
-# Does nothing, quickly, when everything is there.
+# Does nothing, quickly, when everything is there. 'setup.sh bench' adds what only benchmarks compare with.
 set -eu
 
 "$(dirname "$0")/../../plugins/containers/vhal_containers/setup.sh"
@@ -15,6 +15,7 @@ packages="
     libxml2-utils
     libvirt-dev pkg-config python3-dev
 "
+[ "${1:-}" != bench ] || packages="$packages ganeti-htools"
 # Where each host of a lab mounts its private folders.
 folders="/etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt"
 

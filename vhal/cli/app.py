@@ -76,6 +76,7 @@ FLEET = {
     "explain": Entry("vhal.cli.fleet.create:explain", "Say where a machine would be made, and why."),
     "create": Entry("vhal.cli.fleet.create:create", "Make a machine on the host that is best for it."),
     "capture": Entry("vhal.cli.fleet.capture:capture", "Write the fleet down, as a snapshot to plan from."),
+    "plan": Entry("vhal.cli.fleet.plan:plan", "Plan which machines should move so that hosts are evenly used."),
     "apply": Entry("vhal.cli.fleet.apply:apply", "Carry out a plan from a file."),
     "drain": Entry("vhal.cli.fleet.drain:drain", "Move every machine off hosts."),
     "restore": Entry("vhal.cli.fleet.drain:restore", "Bring back what a drain took away."),

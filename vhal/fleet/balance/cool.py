@@ -1,0 +1,88 @@
+"""Machines off hot hosts, until none is hot: no more, however uneven the fleet is.
+
+From the hottest host goes the machine with the least memory of those that are enough; where none is, the busiest
+(Beloglazov and Buyya, "Optimal online deterministic algorithms …", 2012, choose by migration time alike). It goes where
+the score becomes least, among hosts that don't become hot by it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vhal.fleet.balance.layout import Layout
+from vhal.fleet.balance.problem import Floats, Problem
+from vhal.fleet.balance.repair import best
+from vhal.fleet.balance.score import busy_cpus
+from vhal.fleet.balance.search import Limits
+
+
+def heat(problem: Problem) -> tuple[Floats, Floats, Floats]:
+    """Return machine → processors it needs; host → what is used beside machines; host → processors there are.
+
+    Where no load is known, processors that are given away stand for it, and what may be given away for what there is.
+    """
+    busy = busy_cpus(problem)
+    if busy is None:
+        return problem.need[:, 1], np.zeros(len(problem.hosts)), problem.room[:, 1]
+    return *busy, np.array([host.cpus for host in problem.hosts], float)
+
+
+def cool(layout: Layout, threshold: float, limits: Limits) -> tuple[dict[int, str], list[str]]:
+    """Move machines until no host is hot; return machine → why, and which hosts stay hot.
+
+    Args:
+        layout: Where machines are; changed.
+        threshold: A host is hot above this share of its processors.
+        limits: What may not be exceeded.
+    """
+    problem = layout.problem
+    busy, base, size = heat(problem)
+    used = base + np.bincount(layout.at, busy, len(problem.hosts))
+    most = threshold * size
+    moved: dict[int, str] = {}
+    notes: list[str] = []
+    given_up = ~problem.counted | (size <= 0)
+    while True:
+        excess = np.where(given_up, -np.inf, (used - most) / np.where(size > 0, size, 1.0))
+        hot = int(excess.argmax()) if len(excess) else 0
+        if not len(excess) or excess[hot] <= 1e-9:
+            return moved, notes
+        step = _step(layout, hot, busy, used, most, limits, set(moved))
+        if step is None:
+            given_up[hot] = True
+            share = used[hot] / size[hot]
+            notes.append(
+                f"{problem.hosts[hot].name} stays hot at {share:.0%}: nothing on it may move to a host with room for it"
+            )
+            continue
+        machine, host = step
+        moved[machine] = (
+            f"{problem.hosts[hot].name} is hot: {used[hot] / size[hot]:.0%} of its processors, "
+            f"and {threshold:.0%} is the limit; {problem.hosts[host].name} has {used[host] / size[host]:.0%}"
+        )
+        used[hot] -= busy[machine]
+        used[host] += busy[machine]
+        layout.place(machine, host)
+
+
+def _step(
+    layout: Layout, hot: int, busy: Floats, used: Floats, most: Floats, limits: Limits, moved: set[int]
+) -> tuple[int, int] | None:
+    problem = layout.problem
+    memory = problem.memory
+    if len(moved) >= limits.moves:
+        return None
+    spent = sum(memory[machine] for machine in moved)
+    here = [
+        each
+        for each in np.flatnonzero((layout.at == hot) & problem.movable & (busy > 0)).tolist()
+        if each not in moved and spent + memory[each] <= limits.memory
+    ]
+    over = used[hot] - most[hot]
+    enough = sorted((each for each in here if busy[each] >= over), key=lambda each: (memory[each], each))
+    rest = sorted((each for each in here if busy[each] < over), key=lambda each: (-busy[each], memory[each], each))
+    for machine in (*enough, *rest):
+        hosts = np.flatnonzero(layout.may(machine) & (used + busy[machine] <= most))
+        if len(hosts):
+            return machine, best(layout, machine, hosts)
+    return None

@@ -1,0 +1,161 @@
+"""The best single move, again and again: what ``hbal`` does, with the same rule for when to stop.
+
+Exact and deterministic: every machine that may move is tried on every host, in the snapshot's order, and the first of
+the best is taken. The work of a step is machines × hosts, without hbal's third factor, since the score of a change
+comes from sums (Ganeti's ``Ganeti/HTools/Cluster.hs``, ``tryBalance``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from vhal.fleet.balance.layout import Layout
+from vhal.fleet.balance.problem import Bools, Floats, Ints
+
+NEAR = 0.1
+"""hbal's ``--min-gain-limit``: only below this score does a gain count as too small."""
+SMALL = 0.01
+"""hbal's ``--min-gain``."""
+EVEN = 1e-9
+"""hbal's ``--min-score``: nobody goes on below it."""
+
+
+class Grid:
+    """Score of every single move, kept up to date while moves are made.
+
+    Args:
+        layout: Where machines are; changed by :meth:`take` only.
+        machines: Those that may move.
+    """
+
+    def __init__(self, layout: Layout, machines: Ints) -> None:
+        self.layout = layout
+        self.machines = machines
+        allowed = self._allowed()
+        self.closed: Floats = np.where(allowed, 0.0, np.inf)
+        """Machine × host: infinite where it may not go."""
+        objective = layout.objective
+        per = objective.per[layout.problem.counted]
+        # Where all hosts are alike a move doesn't change the mean: less than half of the work.
+        self._alike = bool(layout.problem.counted.all() and (per == per[:1]).all())
+        self._amount = objective.amount[machines]
+        self._changes = np.empty((len(objective.axes), *allowed.shape))
+        self._scores, self._work = np.empty(allowed.shape), np.empty(allowed.shape)
+        self._see(np.arange(len(machines)), slice(None))
+
+    def _allowed(self) -> Bools:
+        layout, problem, machines = self.layout, self.layout.problem, self.machines
+        allowed: Bools = (problem.open & problem.zones)[problem.zone[machines]]
+        for need, free, slack in zip(problem.need[machines].T, layout.free.T, layout.slack, strict=True):
+            allowed &= need[:, None] <= free + slack
+        allowed[np.arange(len(machines)), layout.at[machines]] = False
+        for row, machine in enumerate(machines.tolist()):
+            if machine in problem.apart:
+                allowed[row] &= ~layout.crowded(machine)
+        return allowed
+
+    def _see(self, rows: Ints, hosts: slice | list[int]) -> None:
+        """Compute anew what moving some machines to some hosts does to the sum of squares of each axis."""
+        layout, per = self.layout, self.layout.objective.per
+        at = layout.at[self.machines[rows]]
+        for axis, changes in enumerate(self._changes):
+            amount, off = self._amount[rows, axis], layout.off[:, axis]
+            leave = amount * per[at, axis]
+            arrive = np.multiply.outer(amount, per[hosts, axis])
+            change = arrive * (2 * off[hosts] + arrive)
+            change -= (leave * (2 * off[at] - leave))[:, None]
+            if isinstance(hosts, slice):
+                changes[rows] = change
+            else:
+                changes[:, hosts] = change
+
+    def scores(self) -> Floats:
+        """Return machine × host: the score after that move; infinite where it isn't allowed. Valid until the next."""
+        layout, objective = self.layout, self.layout.objective
+        count, per = objective.count, objective.per
+        total, work = self._scores, self._work
+        total[:] = self.closed
+        for axis, weight in enumerate(objective.weight.tolist()):
+            if self._alike:
+                np.add(self._changes[axis], layout.squares[axis] - layout.sums[axis] ** 2 / count, out=work)
+            else:
+                amount = self._amount[:, axis]
+                np.multiply.outer(amount, per[:, axis], out=work)
+                work += (layout.sums[axis] - amount * per[layout.at[self.machines], axis])[:, None]
+                np.square(work, out=work)
+                work /= -count
+                work += self._changes[axis]
+                work += layout.squares[axis]
+            np.maximum(work, 0.0, out=work)
+            np.sqrt(work, out=work)
+            work *= weight / count**0.5
+            total += work
+        return total
+
+    def take(self, machine: int, host: int) -> None:
+        """Make a move, and see what is allowed after it."""
+        layout = self.layout
+        old = int(layout.at[machine])
+        layout.place(machine, host)
+        self._see(np.arange(len(self.machines)), [old, host])
+        at = layout.at[self.machines]
+        self._see(np.flatnonzero((at == old) | (at == host)), slice(None))
+        self._permit([old, host], machine)
+
+    def _permit(self, hosts: list[int], changed: int) -> None:
+        """See again what is allowed, after a machine went from one of these hosts to the other."""
+        layout, problem = self.layout, self.layout.problem
+        need = problem.need[self.machines]
+        for each in hosts:
+            column = (need <= layout.free[each] + layout.slack).all(axis=1)
+            column &= problem.zones[problem.zone[self.machines], each]
+            column &= problem.open[each]
+            column &= layout.at[self.machines] != each
+            self.closed[:, each] = np.where(column, 0.0, np.inf)
+        if problem.apart:
+            related = set(problem.apart.get(changed, ()))
+            for row, other in enumerate(self.machines.tolist()):
+                mine = problem.apart.get(other)
+                if mine is not None:
+                    if related.intersection(mine):
+                        self.closed[row] = np.where(layout.may(other), 0.0, np.inf)
+                    else:
+                        self.closed[row, layout.crowded(other)] = np.inf
+
+
+def descend(
+    layout: Layout,
+    machines: Ints,
+    *,
+    most: int | None = None,
+    least: float | None = None,
+    go: Callable[[], bool] = lambda: True,
+) -> list[tuple[int, int]]:
+    """Make the best single move until none is worth it; return the moves in their order.
+
+    Args:
+        layout: Where machines are; changed.
+        machines: Those that may move.
+        most: No more moves than these.
+        least: The least gain of a move; hbal's rule by default.
+        go: Asked before each move whether there is time left.
+    """
+    grid = Grid(layout, machines)
+    made: list[tuple[int, int]] = []
+    if not grid.closed.size:
+        return made
+    now = layout.score
+    while (most is None or len(made) < most) and now > EVEN and go():
+        scores = grid.scores()
+        place = int(scores.argmin())
+        row, host = divmod(place, scores.shape[1])
+        gain = now - float(scores[row, host])
+        enough = gain > 1e-12 if least is None and now > NEAR else gain >= (SMALL if least is None else least)
+        if not enough:
+            break
+        made.append((int(machines[row]), host))
+        grid.take(*made[-1])
+        now = layout.score
+    return made

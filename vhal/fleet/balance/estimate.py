@@ -1,0 +1,82 @@
+"""What many changes would do to the score, to first order: which of them are worth a closer look.
+
+A score is a sum of square roots of sums of squares. With the roots replaced by their tangents it is quadratic in what
+moves, and splits into a part of the machine, a part of the host, and their product: a matrix product gives all
+machines on all hosts at once. A root lies below its tangent, so a change is never worse than it looks here. What is
+made is always checked exactly first, by :mod:`~vhal.fleet.balance.search`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vhal.fleet.balance.layout import Layout
+from vhal.fleet.balance.problem import Floats, Ints
+
+Singles = NDArray[np.float32]
+"""Estimates: half the memory of doubles, and precise enough to choose by."""
+
+_SINGLE_THREAD = 1 << 18
+"""OpenBLAS begins threads for products of more multiplications; waiting for each other they cost more than they do."""
+
+
+@dataclass(frozen=True)
+class Tangent:
+    """The score's slope at a layout: of putting amounts on hosts."""
+
+    tilt: Floats
+    """Host × axis: change of the score by one more unit of amount there."""
+    curve: Floats
+    """Host × axis: change by the square of that amount."""
+
+    @classmethod
+    def of(cls, layout: Layout) -> Tangent:
+        """Return the slope at a layout."""
+        objective = layout.objective
+        count, per = objective.count, objective.per
+        deviation = np.sqrt(np.maximum(layout.squares / count - (layout.sums / count) ** 2, 0.0))
+        # At an even axis the tangent is upright; a chord over a fraction of one machine's step stands for it.
+        step = objective.amount.max(axis=0, initial=0.0) * per.max(axis=0, initial=0.0) / np.sqrt(count)
+        slope = objective.weight / (2 * count * np.maximum(np.maximum(deviation, step / 4), 1e-12))
+        return cls(slope * 2 * (layout.off - layout.sums / count) * per, slope * per**2)
+
+
+def product(left: Floats, right: Floats) -> Singles:
+    """Return ``left @ right.T`` in single precision, computed by this thread alone."""
+    mine, other = left.astype(np.float32), np.ascontiguousarray(right.T, np.float32)
+    found = np.empty((len(mine), other.shape[1]), np.float32)
+    rows = max(1, _SINGLE_THREAD // max(1, other.size))
+    for first in range(0, len(mine), rows):
+        np.matmul(mine[first : first + rows], other, out=found[first : first + rows])
+    return found
+
+
+def departures(layout: Layout, tangent: Tangent, machines: Ints) -> Floats:
+    """Return machine → change of the score if it just left."""
+    amount, at = layout.objective.amount[machines], layout.at[machines]
+    change: Floats = (amount * (amount * tangent.curve[at] - tangent.tilt[at])).sum(axis=1)
+    return change
+
+
+def arrivals(layout: Layout, tangent: Tangent, machines: Ints, hosts: Ints) -> Singles:
+    """Return machine × host: change of the score if the machine was there in addition."""
+    amount = layout.objective.amount[machines]
+    return product(np.hstack([amount, amount**2]), np.hstack([tangent.tilt[hosts], tangent.curve[hosts]]))
+
+
+def exchanges(layout: Layout, tangent: Tangent, machines: Ints) -> Singles:
+    """Return machine × machine: change of the score if they changed places. On one host it is meaningless."""
+    amount, at = layout.objective.amount[machines], layout.at[machines]
+    tilt, curve = tangent.tilt[at], tangent.curve[at]
+    square = amount**2
+    # (x - y)(tilt' - tilt) + (x - y)²(curve + curve'), multiplied out into what is of one, of the other, of both.
+    mine = np.hstack([amount, tilt, square, curve, -2 * amount, -2 * amount * curve])
+    other = np.hstack([tilt, amount, curve, square, amount * curve, amount])
+    change = product(mine, other)
+    own = (square * curve - amount * tilt).sum(axis=1).astype(np.float32)
+    change += own[:, None]
+    change += own
+    return change
