@@ -79,7 +79,13 @@ def url_of(name: str) -> str:
     return known[name]
 
 
-def _read(path: Path) -> tuple[dict[str, str], str | None]:
+def trusted(path: Path) -> dict[str, Any]:
+    """Return what is in a TOML file that only its owner, who is this user or root, can write.
+
+    Raises:
+        FileNotFoundError: There is none.
+        vhal.errors.InvalidConfig: It is malformed, or others could have written it.
+    """
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
@@ -87,11 +93,18 @@ def _read(path: Path) -> tuple[dict[str, str], str | None]:
                 raise InvalidConfig(f"{path} can be written by others than its owner", hint=f"chmod go-w {path}")
             if found.st_uid not in (0, os.geteuid()):
                 raise InvalidConfig(f"{path} belongs to somebody else", hint="it must be yours or root's")
-            data = tomllib.load(file)
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidConfig(f"{path}: {error}", hint="correct the file, or name another") from None
+
+
+def _read(path: Path) -> tuple[dict[str, str], str | None]:
+    try:
+        data = trusted(path)
     except FileNotFoundError:
         return {}, None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidConfig(f"{path}: {error}", hint="correct the file, or name another in VHAL_CONFIG") from None
     return _urls(path, data), _default(path, data)
 
 

@@ -21,6 +21,9 @@
     ├── EngineError                 engine-error          no
     ├── PluginError                 plugin-error          no
     ├── NotRecorded                 not-recorded          no: make the recorded calls, or record anew
+    ├── JournalError                journal-error         no: see the hint
+    ├── PlanOutdated                plan-outdated         no: plan anew
+    ├── NotFenced                   not-fenced            no: fence the host first
     └── MigrationError              migration-error       no
         ├── MigrationRefused        migration-refused     no: nothing was touched
         ├── MigrationFailed         migration-failed      yes: the source has the machine
@@ -267,6 +270,35 @@ class NotRecorded(VhalError):
     """A recorded session has no such call at this place; the message has the nearest, and what differs."""
 
     code = "not-recorded"
+
+
+class JournalError(VhalError):
+    """The record of what is in flight can't be read or written; nothing was begun."""
+
+    code = "journal-error"
+    exit_code = 2
+
+
+class PlanOutdated(VhalError):
+    """The fleet isn't what the plan was made for; ``differences`` say how, a line each. No move was made."""
+
+    code = "plan-outdated"
+    exit_code = 4
+
+    def __init__(self, message: str, *, differences: Sequence[str] = (), **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.differences: tuple[str, ...] = tuple(differences)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error with its differences, JSON-ready."""
+        return {**super().as_dict(), "differences": list(self.differences)}
+
+
+class NotFenced(VhalError):
+    """A host that may still run its machines was to be taken for dead; nothing was started elsewhere."""
+
+    code = "not-fenced"
+    exit_code = 5
 
 
 class MigrationError(VhalError):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vhal.driver.migration import MigrationPolicy, MigrationResult
     from vhal.host import Host
     from vhal.layers.guard import Guard
+    from vhal.migration.handshake import Keep
     from vhal.spec.machine import MachineInfo, MachineKind
     from vhal.spec.snapshot import SnapshotInfo
     from vhal.spec.units import Bytes
@@ -280,7 +281,12 @@ class Machine(Guest):
         return Console(guard.require(CONSOLE, info).console(self.id), self.name, guard.translating)
 
     def migrate(
-        self, destination: Host, policy: MigrationPolicy | None = None, *, timeout_s: float | None = None
+        self,
+        destination: Host,
+        policy: MigrationPolicy | None = None,
+        *,
+        timeout_s: float | None = None,
+        keep: Keep | None = None,
     ) -> MigrationResult:
         """Move it to another host, while it runs if it runs.
 
@@ -288,6 +294,7 @@ class Machine(Guest):
             destination: A host of the same backend.
             policy: How; the default moves it live.
             timeout_s: Until then it must have been decided; else the move is undone.
+            keep: Called with what :func:`vhal.migration.handshake.recover` needs if this process dies: for journals.
 
         Returns:
             Times, bytes and downtime. Afterwards this object is the machine on the destination.
@@ -309,7 +316,7 @@ class Machine(Guest):
         ctx = call_context(timeout_s)
         move = migrate if policy.live or info.state is not MachineState.RUNNING else migrate_cold
         try:
-            result, arrived = move(self._guard, target, info, policy, ctx)
+            result, arrived = move(self._guard, target, info, policy, ctx, keep)
         except MigrationInDoubt:
             self._follow(destination)
             raise

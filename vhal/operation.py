@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -33,6 +34,16 @@ def call_context(timeout_s: float | None) -> Context:
     if outer is None:
         return Context(timeout_s)
     return outer if timeout_s is None else outer.within(timeout_s)
+
+
+@contextmanager
+def part(context: Context) -> Iterator[None]:
+    """Let the calls of the block be parts of ``context``: they report to it, and end with it."""
+    before = _current.set(context)
+    try:
+        yield
+    finally:
+        _current.reset(before)
 
 
 class Operation(Generic[T]):

@@ -14,11 +14,11 @@ from click.testing import CliRunner
 import vhal
 from tests.cli.harness import Cli
 from vhal.cli.app import app
-from vhal.cli.fleet import ask
 from vhal.driver.backend import Backend, Finding
 from vhal.driver.driver import Driver
 from vhal.driver.url import HostUrl
 from vhal.errors import HostUnreachable
+from vhal.fleet.ask import ask
 from vhal.registry import Registry
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import vhal
 
-CORE = ("vhal", "vhal.spec", "vhal.driver", "vhal.layers", "vhal.migration", "vhal_mock")
+CORE = ("vhal", "vhal.spec", "vhal.driver", "vhal.layers", "vhal.migration", "vhal.fleet", "vhal_mock")
 
 
 def modules() -> list[str]:

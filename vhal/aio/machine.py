@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vhal.driver.answer import Answer
     from vhal.driver.migration import MigrationPolicy, MigrationResult
     from vhal.execution import Completed
+    from vhal.migration.handshake import Keep
     from vhal.spec.machine import MachineInfo, MachineKind
     from vhal.spec.snapshot import SnapshotInfo
     from vhal.spec.state import MachineState
@@ -184,10 +185,15 @@ class AsyncMachine:
         await call(self.machine.copy_out, path, local, timeout_s=timeout_s)
 
     async def migrate(
-        self, destination: AsyncHost, policy: MigrationPolicy | None = None, *, timeout_s: float | None = None
+        self,
+        destination: AsyncHost,
+        policy: MigrationPolicy | None = None,
+        *,
+        timeout_s: float | None = None,
+        keep: Keep | None = None,
     ) -> MigrationResult:
         """Move it to another host."""
-        result = await call(self.machine.migrate, destination.host, policy, timeout_s=timeout_s)
+        result = await call(self.machine.migrate, destination.host, policy, timeout_s=timeout_s, keep=keep)
         self._host = destination
         return result
 

@@ -13,10 +13,10 @@ from vhal import config
 from vhal.cli import complete
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session, Usage
-from vhal.cli.fleet import PATIENCE_S, ask
 from vhal.cli.output import document
 from vhal.cli.params import Duration
 from vhal.errors import AccessDenied, HostUnreachable, InvalidConfig, NotFound, VhalError
+from vhal.fleet.ask import PATIENCE_S, ask
 
 
 @verb("capture")

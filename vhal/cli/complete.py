@@ -18,8 +18,8 @@ def machines(context: click.Context, param: click.Parameter, incomplete: str) ->
     """Return names of machines on the hosts that ``-H`` or the environment mean."""
     with contextlib.suppress(Exception), contextlib.redirect_stderr(io.StringIO()):
         from vhal.cli.context import Session
-        from vhal.cli.fleet import ask
         from vhal.errors import VhalError
+        from vhal.fleet.ask import ask
 
         session = context.find_root().ensure_object(Session)
 

@@ -106,7 +106,7 @@ class Session:
                 host.close()
                 return None
 
-        from vhal.cli.fleet import ask
+        from vhal.fleet.ask import ask
 
         answers = ask(places, locate).values()
         dead = [answer for answer in answers if isinstance(answer, VhalError)]

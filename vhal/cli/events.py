@@ -14,10 +14,10 @@ import click
 import vhal
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
-from vhal.cli.fleet import ask
 from vhal.cli.output import clean
 from vhal.cli.params import Duration
 from vhal.errors import VhalError
+from vhal.fleet.ask import ask
 from vhal.watch import EventStream
 
 

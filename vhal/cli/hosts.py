@@ -12,11 +12,11 @@ from vhal import config
 from vhal.cli import complete
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
-from vhal.cli.fleet import ask
 from vhal.cli.output import details, document, table
 from vhal.driver.answer import Answer
 from vhal.driver.capability import CAPABILITIES
 from vhal.errors import VhalError
+from vhal.fleet.ask import ask
 
 if TYPE_CHECKING:
     from vhal.spec.host import HostInfo

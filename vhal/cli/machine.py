@@ -13,11 +13,11 @@ import click
 import vhal
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session, Usage
-from vhal.cli.fleet import ask
 from vhal.cli.output import details, document, is_terminal, table
 from vhal.cli.params import Pair, machine_name, timeout
 from vhal.cli.progress import follow
 from vhal.errors import VhalError
+from vhal.fleet.ask import ask
 
 if TYPE_CHECKING:
     from vhal.spec.machine import MachineInfo

@@ -13,10 +13,10 @@ import vhal
 from vhal.cli import complete
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
-from vhal.cli.fleet import ask
 from vhal.cli.output import document, table
 from vhal.cli.params import Duration
 from vhal.errors import NotFound, Unsupported, VhalError
+from vhal.fleet.ask import ask
 
 if TYPE_CHECKING:
     from vhal.spec.usage import Rates, Usage

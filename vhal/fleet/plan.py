@@ -65,6 +65,8 @@ class Plan(Model):
     kind: Literal["balance", "drain", "restore", "evacuate", "repair"] = "balance"
     snapshot: str
     """Digest of the snapshot it was made from."""
+    emptied: tuple[str, ...] = ()
+    """Hosts that nothing new may be put on from the beginning, since they are to have no machines in the end."""
     moves: tuple[Move, ...] = ()
     hosts: tuple[HostChange, ...] = ()
     """Only hosts that change."""

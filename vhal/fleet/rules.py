@@ -6,7 +6,7 @@ snapshot's business.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -35,6 +35,10 @@ class Apart(_Rule):
     machines: Selector
     domain: str = HOST
 
+    if TYPE_CHECKING:
+
+        def __init__(self, *, machines: Selector | str, domain: str = ..., name: str = ...) -> None: ...
+
 
 class Together(_Rule):
     """All of the machines are in one domain."""
@@ -42,6 +46,10 @@ class Together(_Rule):
     kind: Literal["together"] = "together"
     machines: Selector
     domain: str = HOST
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, machines: Selector | str, domain: str = ..., name: str = ...) -> None: ...
 
 
 class Only(_Rule):
@@ -51,6 +59,10 @@ class Only(_Rule):
     machines: Selector
     hosts: Selector
 
+    if TYPE_CHECKING:
+
+        def __init__(self, *, machines: Selector | str, hosts: Selector | str, name: str = ...) -> None: ...
+
 
 class Never(_Rule):
     """The machines may not be on certain hosts."""
@@ -59,12 +71,20 @@ class Never(_Rule):
     machines: Selector
     hosts: Selector
 
+    if TYPE_CHECKING:
+
+        def __init__(self, *, machines: Selector | str, hosts: Selector | str, name: str = ...) -> None: ...
+
 
 class Stay(_Rule):
     """The machines are not moved by a plan, whatever it would gain."""
 
     kind: Literal["stay"] = "stay"
     machines: Selector
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, machines: Selector | str, name: str = ...) -> None: ...
 
 
 Rule = Annotated[Apart | Together | Only | Never | Stay, Field(discriminator="kind")]

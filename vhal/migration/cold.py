@@ -11,14 +11,19 @@ from vhal.driver.migration import MigrationPolicy, MigrationResult
 from vhal.errors import InvalidState, MigrationFailed, MigrationInDoubt, VhalError
 from vhal.layers.guard import Guard
 from vhal.layers.locks import LOCKS
-from vhal.migration.handshake import TIDYING_S, migrate
+from vhal.migration.handshake import TIDYING_S, Keep, migrate
 from vhal.migration.preflight import preflight, refusal
 from vhal.spec.machine import MachineInfo
 from vhal.spec.state import MachineState, allowed
 
 
 def migrate_cold(
-    source: Guard, destination: Guard, machine: MachineInfo, policy: MigrationPolicy, ctx: Context
+    source: Guard,
+    destination: Guard,
+    machine: MachineInfo,
+    policy: MigrationPolicy,
+    ctx: Context,
+    keep: Keep | None = None,
 ) -> tuple[MigrationResult, MachineInfo]:
     """Stop the running ``machine`` gracefully, move it, and start it on the destination.
 
@@ -39,7 +44,7 @@ def migrate_cold(
         try:
             _stop(source, machine, ctx)
             stopped = source.clock_s()
-            result, arrived = migrate(source, destination, machine, policy, ctx)
+            result, arrived = migrate(source, destination, machine, policy, ctx, keep)
         except MigrationInDoubt:
             raise  # a second copy must not start
         except BaseException as failure:

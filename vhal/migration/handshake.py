@@ -17,8 +17,10 @@ It knows two drivers and no engine. What the engines show after the transfer dec
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from vhal.driver.context import Context, Progress
 from vhal.driver.event import EventKind
@@ -45,12 +47,29 @@ log = logging.getLogger("vhal.migration")
 TIDYING_S = 60.0
 """How long each step of a way back may take. It has a deadline of its own: the operation's has often passed by then."""
 
+POLL_S = 0.2
+"""How often a machine that is on its way is looked at again."""
+
+Keep: TypeAlias = Callable[[Offer, Ticket | None, bool], None]
+"""Told what another process needs to go on, should this one die: the offer, before the destination is touched; the
+ticket too, before anything is sent; and that all was sent, before it is committed. What it raises ends the migration.
+"""
+
 _UNCLEAR = (HostUnreachable, OperationTimeout, OperationAborted, EngineError)
 """Errors after which what was asked for may have been done all the same. The others are a no."""
 
 
+def _forget(offer: Offer, ticket: Ticket | None, sent: bool) -> None:
+    """Keep nothing."""
+
+
 def migrate(
-    source: Guard, destination: Guard, machine: MachineInfo, policy: MigrationPolicy, ctx: Context
+    source: Guard,
+    destination: Guard,
+    machine: MachineInfo,
+    policy: MigrationPolicy,
+    ctx: Context,
+    keep: Keep | None = None,
 ) -> tuple[MigrationResult, MachineInfo]:
     """Move ``machine`` in the state it is in.
 
@@ -66,6 +85,47 @@ def migrate(
 
     Concurrency: holds the machine on both hosts; other calls on it raise ``Busy``.
     """
+    with _both(source, destination, machine, ctx):
+        return _Handshake(source, destination, policy, ctx, keep or _forget).run(source.inspect(machine.id))
+
+
+def recover(
+    source: Guard,
+    destination: Guard,
+    offer: Offer,
+    ticket: Ticket | None,
+    policy: MigrationPolicy,
+    ctx: Context,
+    *,
+    sent: bool,
+) -> MachineInfo | None:
+    """Bring a migration whose process died to one of its two good ends.
+
+    While a host still shows the machine as on its way, its engine may be moving it without us: it is waited for.
+
+    Args:
+        source: Where the machine was.
+        destination: Where it was to go.
+        offer: As it was kept.
+        ticket: As it was kept; None if the process died before it had one.
+        policy: With which it was begun.
+        ctx: How long the engine is waited for.
+        sent: As it was kept.
+
+    Returns:
+        The machine as the destination has it; or None if the source has it, as it was.
+
+    Raises:
+        vhal.errors.MigrationInDoubt: It can't be told who has it, or a host couldn't be asked; nothing more was done.
+        vhal.errors.OperationTimeout: It is still on its way.
+    """
+    with _both(source, destination, offer.machine, ctx):
+        return _Handshake(source, destination, policy, ctx, _forget).recover(offer, ticket, sent)
+
+
+@contextmanager
+def _both(source: Guard, destination: Guard, machine: MachineInfo, ctx: Context) -> Iterator[None]:
+    """Keep others of this process off the machine, and time from passing while nobody waits."""
     with (
         LOCKS.hold(source.host_id, machine.id, "migrate", ctx),
         LOCKS.hold(destination.host_id, machine.id, "migrate", ctx),
@@ -73,7 +133,7 @@ def migrate(
         source.hold_clock(),
         destination.hold_clock(),
     ):
-        return _Handshake(source, destination, policy, ctx).run(source.inspect(machine.id))
+        yield
 
 
 @dataclass
@@ -82,6 +142,7 @@ class _Handshake:
     destination: Guard
     policy: MigrationPolicy
     ctx: Context
+    keep: Keep
 
     def run(self, machine: MachineInfo) -> tuple[MigrationResult, MachineInfo]:
         begun = self.source.clock_s()
@@ -90,6 +151,7 @@ class _Handshake:
         if not answer or offer is None:
             raise refusal(machine, answer, self.source.name, self.destination.name)
         self._phase("prepare")
+        self.keep(offer, None, False)
         try:
             ticket = giver(self.destination).prepare(offer, self.policy, self.ctx)
         except BaseException as error:
@@ -97,8 +159,10 @@ class _Handshake:
         prepared = self.source.clock_s()
         claimed, failure = Transfer(), None
         try:
+            self.keep(offer, ticket, False)
             self._phase("transfer")
             claimed = giver(self.source).transfer(offer, ticket, self.policy, self.ctx)
+            self.keep(offer, ticket, True)
         except BaseException as error:  # noqa: BLE001 - whatever it was, where the machine is decides what follows
             failure = error
         sent = self.source.clock_s()
@@ -127,6 +191,34 @@ class _Handshake:
             iterations=claimed.iterations,
         )
         return result, arrived
+
+    def recover(self, offer: Offer, ticket: Ticket | None, sent: bool) -> MachineInfo | None:
+        self._wait_while_on_its_way(offer)
+        interrupted = OperationAborted(
+            f"the process that moved {offer.machine.name!r} ended", hint="it goes on where it was"
+        )
+        if ticket is None:
+            undone = self._unprepared(offer, interrupted)
+            if isinstance(undone, MigrationInDoubt):
+                raise undone
+            return None
+        try:
+            arrived = self._settle(offer, ticket, None if sent else interrupted)
+        except (MigrationFailed, OperationAborted):
+            return None
+        self._release(offer)
+        return arrived
+
+    def _wait_while_on_its_way(self, offer: Offer) -> None:
+        while any(self._on_its_way(host, offer) for host in (self.source, self.destination)):
+            self.ctx.report(Progress("recover", message=f"{offer.machine.name} is still on its way"))
+            self.source.sleep(POLL_S, self.ctx)
+
+    def _on_its_way(self, host: Guard, offer: Offer) -> bool:
+        try:
+            return host.inspect(offer.machine.id).state is MachineState.MIGRATING
+        except VhalError:
+            return False  # absent, or not to be asked: what that means is decided with both in view
 
     def _unprepared(self, offer: Offer, failure: BaseException) -> BaseException:
         """Return what to raise when no ticket came. A place that is held all the same is given up."""

@@ -1,0 +1,202 @@
+"""Begin to carry a plan out, or go on with one whose process died.
+
+::
+
+    with vhal.fleet.Fleet.load() as fleet:
+        operation = vhal.begin(apply, plan, fleet)
+        for progress in operation.updates():
+            print(progress.message)
+        print(operation.result())
+
+How it is carried out is :mod:`vhal.fleet.carrier`; where it is written down, :mod:`vhal.journal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from vhal.driver.context import Context
+from vhal.driver.migration import MigrationPolicy, Offer, Ticket
+from vhal.errors import NotFound, VhalError
+from vhal.fleet.applied import Applied, ApplySettings, MoveResult, Outcome
+from vhal.fleet.carrier import Carrier, Hosts, OnEvent, Replan, steps
+from vhal.fleet.outdated import refuse_outdated
+from vhal.fleet.plan import Move, Plan
+from vhal.fleet.snapshot import HostStatus
+from vhal.host import Host
+from vhal.journal import Journal, Step, StepState, Work
+from vhal.migration.handshake import recover
+from vhal.operation import call_context
+from vhal.spec.state import MachineState
+
+PLAN = "plan"
+"""Kind of the works that are written down here."""
+
+SETTLING_S = 600.0
+"""How long an engine that moves a machine on without us is waited for, if nobody says."""
+
+
+def apply(
+    plan: Plan,
+    fleet: Hosts,
+    settings: ApplySettings | None = None,
+    *,
+    journal: Journal | None = None,
+    replan: Replan | None = None,
+    on_event: OnEvent | None = None,
+    timeout_s: float | None = None,
+) -> Applied:
+    """Carry ``plan`` out.
+
+    Hosts that are to be emptied are marked first. A move begins when those it needs are over and nothing limits it; if
+    its machine, its destination or a rule is no longer as planned, it isn't begun. After a move that failed, what
+    doesn't depend on it goes on; with ``replan``, what is under way is ended, and the rest is planned anew.
+
+    Args:
+        plan: What to move.
+        fleet: Where.
+        settings: How; None for the defaults.
+        journal: Where it is written down; None for the user's.
+        replan: Makes a new plan after moves that failed.
+        on_event: Told of each move.
+        timeout_s: The whole deadline. After it nothing begins, and what is under way is undone.
+
+    Returns:
+        What came of each move; failed ones are no error: :meth:`~vhal.fleet.applied.Applied.check` makes them one.
+
+    Raises:
+        vhal.errors.PlanOutdated: The fleet has changed since; no move was made.
+        vhal.errors.Busy: Another plan that is under way, or was left in the middle, moves one of the machines.
+        vhal.errors.JournalError: It can't be written down; no further move was made.
+        vhal.errors.OperationAborted: On request; each machine runs where it was or where it should be.
+        vhal.errors.OperationTimeout: The same, since the deadline passed.
+
+    Concurrency: calls of several threads, or processes, that move different machines may go on at once; each keeps its
+    own limits.
+    """
+    settings = settings or ApplySettings()
+    ctx = call_context(timeout_s)
+    now = fleet.snapshot()
+    refuse_outdated(plan, now)
+    data = {
+        "kind": plan.kind,
+        "snapshot": plan.snapshot,
+        "emptied": list(plan.emptied),
+        "settings": settings.model_dump(mode="json", exclude_defaults=True),
+    }
+    with opened(journal) as book, book.begin(PLAN, data, steps(plan.moves)) as work:
+        for name in plan.emptied:
+            fleet.mark(name, HostStatus.DRAINING, f"work {work.id} empties it")
+        carrier = Carrier(fleet, now, settings, work, ctx, replan, on_event)
+        return carrier.run(dict(enumerate(plan.moves)))
+
+
+def unfinished(journal: Journal) -> list[Work]:
+    """Return the plans that were begun, haven't ended, and that nobody carries out, the oldest first."""
+    return [work for work in journal.works(PLAN, ended=False) if not work.under_way]
+
+
+def resume(
+    work: str,
+    fleet: Hosts,
+    settings: ApplySettings | None = None,
+    *,
+    journal: Journal | None = None,
+    replan: Replan | None = None,
+    on_event: OnEvent | None = None,
+    timeout_s: float | None = None,
+) -> Applied:
+    """Go on with a plan whose process died, or of which a move was in doubt.
+
+    What the hosts show counts, not what was written down: a move that was under way is brought to one of its ends
+    first, one that came about meanwhile is done, one that no longer fits is refused.
+
+    Args:
+        work: Its id: see :func:`unfinished`.
+        fleet: Where.
+        settings: How to go on; None for how it was begun.
+        journal: Where it is written down; None for the user's.
+        replan: Makes a new plan after moves that failed.
+        on_event: Told of each move that is made now.
+        timeout_s: The whole deadline.
+
+    Raises:
+        vhal.errors.NotFound: Nothing of that id is written down.
+        vhal.errors.Busy: A process that lives carries it out.
+        vhal.errors.VhalError: As :func:`apply`.
+    """
+    ctx = call_context(timeout_s)
+    with opened(journal) as book, book.take(work) as held:
+        found = held.read()
+        if found.kind != PLAN or found.ended_s is not None:
+            raise NotFound(f"work {work} has nothing to go on with", hint="'vhal fleet resume' lists what has")
+        settings = settings or ApplySettings(**found.data["settings"])
+        for name in found.data["emptied"]:
+            fleet.mark(name, HostStatus.DRAINING, f"work {work} empties it")
+        done, waiting = {}, {}
+        for step in found.steps:
+            move = Move(**step.data)
+            if step.state is StepState.ENDED:
+                done[step.place] = MoveResult(move=move, **step.note)
+            elif step.state is StepState.BEGUN and (ended := _settle(move, step, fleet, settings, ctx)):
+                done[step.place] = ended
+                if ended.outcome is not Outcome.IN_DOUBT:
+                    held.mark(step.place, StepState.ENDED, ended.plain())
+            else:
+                held.mark(step.place, StepState.WAITING)
+                waiting[step.place] = move
+        carrier = Carrier(fleet, fleet.snapshot(), settings, held, ctx, replan, on_event)
+        return carrier.run(waiting, done)
+
+
+def _settle(move: Move, step: Step, fleet: Hosts, settings: ApplySettings, ctx: Context) -> MoveResult | None:
+    """Bring a move that was begun to one of its ends; return what came of it, or None if it is to be made again."""
+    try:
+        source, destination = fleet.host(move.source), fleet.host(move.destination)
+        arrived = _recovered(move, step.note, source, destination, settings.policy, ctx.within(SETTLING_S))
+        if step.note["state"] == MachineState.RUNNING and not settings.policy.live:
+            _start(move, destination if arrived else source)
+    except VhalError as error:
+        ctx.check()
+        return MoveResult(move=move, outcome=Outcome.IN_DOUBT, error=str(error))
+    return MoveResult(move=move, outcome=Outcome.THERE) if arrived else None
+
+
+def _recovered(
+    move: Move, note: dict[str, Any], source: Host, destination: Host, policy: MigrationPolicy, ctx: Context
+) -> bool:
+    """Return whether the machine is the destination's now."""
+    if "offer" not in note:
+        return False  # neither host was touched
+    ticket = None if note["ticket"] is None else Ticket(**note["ticket"])
+    if ticket is None and not _has(source, move.id):
+        return _has(destination, move.id)  # somebody else moved it since
+    offer = Offer(**note["offer"])
+    return recover(source.guard, destination.guard, offer, ticket, policy, ctx, sent=note["sent"]) is not None
+
+
+def _start(move: Move, host: Host) -> None:
+    """Let a machine that was stopped in order to be moved run again."""
+    machine = host.machine(move.id)
+    if machine.seen.state is MachineState.STOPPED:
+        machine.start()
+
+
+def _has(host: Host, machine: str) -> bool:
+    try:
+        host.machine(machine)
+    except NotFound:
+        return False
+    return True
+
+
+@contextmanager
+def opened(journal: Journal | None) -> Iterator[Journal]:
+    """Give the journal, or the user's for as long as the block runs."""
+    if journal is not None:
+        yield journal
+    else:
+        with Journal() as mine:
+            yield mine

@@ -1,0 +1,271 @@
+"""Several hosts as users hold them, of one backend or of several.
+
+A fleet opens its hosts when they are first needed, and asks all of them at once. What is decided is decided from a
+:meth:`Fleet.snapshot`: where a machine goes is :mod:`vhal.fleet.placement`. A fleet keeps no inventory: between two
+snapshots it remembers only loads.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from vhal.errors import HostUnreachable, InvalidSpec, NotFound, VhalError
+from vhal.fleet.ask import PATIENCE_S, ask
+from vhal.fleet.contradiction import refuse_contradictions
+from vhal.fleet.entry import Keeping
+from vhal.fleet.inventory import Inventory, look, machine
+from vhal.fleet.member import Member
+from vhal.fleet.meter import HALF_LIFE_S, Meter
+from vhal.fleet.roster import Given, members
+from vhal.fleet.rules import Rule
+from vhal.fleet.selector import Selector
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost
+from vhal.host import Host
+from vhal.machine import Machine
+
+T = TypeVar("T")
+
+CLOSING_S = 2.0
+"""How long closing waits for hosts that hang; they are left to end by themselves."""
+
+
+class Fleet:
+    """Hosts, what must hold on them, and what may be given away of them. Closes at the end of a ``with`` block.
+
+    Nothing is opened before something is asked. A host that doesn't answer costs the others nothing: each is asked in
+    a thread of its own, for at most ``patience_s``.
+
+    Concurrency: safe from any thread.
+
+    Args:
+        hosts: URLs, names of named hosts, open hosts (which aren't closed with the fleet), or entries; or these by the
+            names that they shall have. Without names they are called by what is special in their URLs.
+        rules: What must hold.
+        defaults: For hosts that say nothing themselves.
+        half_life_s: Of what is known of loads: see :mod:`vhal.fleet.meter`.
+        patience_s: How long a host may take to answer.
+        clock: What snapshots are dated with, in seconds.
+
+    Raises:
+        vhal.errors.InvalidUrl: A URL is malformed.
+        vhal.errors.NotFound: No host has that name.
+        vhal.errors.InvalidConfig: A host is there twice, or rules contradict each other.
+    """
+
+    def __init__(
+        self,
+        hosts: Iterable[Given] | Mapping[str, Given],
+        *,
+        rules: Iterable[Rule] = (),
+        defaults: Keeping | None = None,
+        half_life_s: float = HALF_LIFE_S,
+        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._members = {member.name: member for member in members(hosts, defaults or Keeping())}
+        self._inventory = Inventory(rules, Meter(half_life_s))
+        refuse_contradictions(self._inventory.rules, [_words(member) for member in self._members.values()])
+        self._patience_s = patience_s
+        self._clock = clock
+        self._turn = threading.Lock()
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> Fleet:
+        """Return the fleet that a TOML file describes.
+
+        Args:
+            path: The file; None for that of ``VHAL_FLEET``, or ``fleet.toml`` beside the file of named hosts.
+
+        Raises:
+            vhal.errors.NotFound: There is no such file.
+            vhal.errors.InvalidConfig: It isn't such a file, or can't be trusted; the message has the place.
+        """
+        from vhal.fleet.file import load
+
+        found = load(path)
+        return cls(
+            found.hosts,
+            rules=found.rules,
+            defaults=found.defaults,
+            half_life_s=found.half_life_s,
+            patience_s=found.patience_s,
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What its hosts are called."""
+        return tuple(self._members)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What must hold."""
+        return self._inventory.rules
+
+    def snapshot(self, *, over_s: float = 0.0, movable: bool = False) -> FleetSnapshot:
+        """Return what there is now: all hosts, asked at once, those that don't answer with the reason.
+
+        Loads are rates, so they are there from the second snapshot on, or with ``over_s``.
+
+        Args:
+            over_s: Measure for so long before, by the hosts' clocks.
+            movable: Ask each machine whether it can move; a call for each. Else only hosts are asked.
+
+        Raises:
+            vhal.errors.InvalidConfig: Two of the hosts are one.
+        """
+        answers = self._ask(list(self._members.values()), lambda host: look(host, over_s, movable), over_s)
+        with self._turn:
+            return self._inventory.snapshot(answers, self._clock())
+
+    def host(self, name: str) -> Host:
+        """Return an open host.
+
+        Raises:
+            vhal.errors.NotFound: None is called so.
+            vhal.errors.VhalError: It can't be opened.
+        """
+        return self._answer(self._member(name), lambda host: host)
+
+    def hosts(self, selector: str | Selector = "") -> list[Host]:
+        """Return the open hosts that a selector chooses; those that can't be reached are in :meth:`snapshot` only.
+
+        Raises:
+            vhal.errors.InvalidSpec: That is no selector.
+        """
+        wanted = selected(selector)
+        members = [member for member in self._members.values() if wanted.matches(_words(member))]
+        return [answer for answer in self._ask(members, lambda host: host).values() if isinstance(answer, Host)]
+
+    def machines(self, selector: str | Selector = "") -> list[Machine]:
+        """Return the machines that a selector chooses, of all hosts that answer: ``team=blue,state=running``.
+
+        Raises:
+            vhal.errors.InvalidSpec: That is no selector.
+        """
+        wanted = selected(selector)
+        answers = self._ask(list(self._members.values()), Host.machines)
+        return [
+            each
+            for member, answer in answers.items()
+            if not isinstance(answer, VhalError)
+            for each in answer
+            if wanted.matches(machine(each.seen, member.name).words)
+        ]
+
+    def find(self, ref: str) -> Machine:
+        """Return the machine with a name or id, or ``HOST/NAME``, wherever it is.
+
+        Raises:
+            vhal.errors.NotFound: There is none.
+            vhal.errors.InvalidSpec: Several are called so; the message says where they are.
+            vhal.errors.HostUnreachable: It isn't on those hosts that answer.
+        """
+        place, slash, name = ref.partition("/")
+        if slash and place in self._members:
+            return self.host(place).machine(name)
+        answers = self._ask(list(self._members.values()), lambda host: _with(host, ref))
+        found = {
+            (each.host.backend, each.id): (member.name, each)
+            for member, each in answers.items()
+            if isinstance(each, Machine)
+        }
+        if len(found) > 1:
+            places = [name for name, _ in found.values()]
+            raise InvalidSpec(
+                f"several machines are called {ref!r}: on {' and on '.join(places)}",
+                hint=f"say which: {places[0]}/{ref}, or the id of one",
+                machine=ref,
+            )
+        if found:
+            return next(iter(found.values()))[1]
+        dead = [f"{member.name}: {answer}" for member, answer in answers.items() if isinstance(answer, VhalError)]
+        if dead:
+            raise HostUnreachable(
+                f"machine {ref!r} isn't on the hosts that answer; {'; '.join(dead)}",
+                hint="snapshot() shows what is wrong with each",
+                machine=ref,
+            )
+        raise NotFound(
+            f"there is no machine {ref!r} on {', '.join(self._members)}", hint="machines() lists them", machine=ref
+        )
+
+    def mark(self, name: str, status: HostStatus, reason: str = "") -> None:
+        """Let a host be up, cordoned or draining from now on, as long as this fleet is open.
+
+        Raises:
+            vhal.errors.NotFound: None is called so.
+        """
+        self._member(name).mark(status, reason)
+
+    def close(self) -> None:
+        """Let go of all hosts, except those that it was given open. Idempotent; doesn't wait for one that hangs."""
+        ask(list(self._members.values()), Member.close, CLOSING_S)
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __repr__(self) -> str:
+        return f"<Fleet of {len(self)} hosts>"
+
+    def _member(self, name: str) -> Member:
+        found = self._members.get(name)
+        if found is None:
+            raise NotFound(
+                f"there is no host {name!r} in the fleet", hint=f"there are {', '.join(self._members)}", host=name
+            )
+        return found
+
+    def _ask(
+        self, members: Sequence[Member], question: Callable[[Host], T], over_s: float = 0.0
+    ) -> dict[Member, T | VhalError]:
+        patience_s = self._patience_s
+        return ask(members, lambda member: member.ask(question, patience_s), patience_s + over_s)
+
+    def _answer(self, member: Member, question: Callable[[Host], T]) -> T:
+        answer = self._ask([member], question)[member]
+        if isinstance(answer, VhalError):
+            raise answer
+        return answer
+
+
+def selected(selector: str | Selector) -> Selector:
+    """Return a selector as one.
+
+    Raises:
+        vhal.errors.InvalidSpec: The text is none.
+    """
+    try:
+        return selector if isinstance(selector, Selector) else Selector(selector)
+    except ValueError as error:
+        raise InvalidSpec(
+            f"selector: {error}",
+            problems=[("selector", str(error))],
+            hint="conditions with commas between: team=blue,state=running",
+        ) from None
+
+
+def _with(host: Host, ref: str) -> Machine | None:
+    try:
+        return host.machine(ref)
+    except NotFound:
+        return None
+
+
+def _words(member: Member) -> Mapping[str, str]:
+    """Return what a selector of hosts looks at, without asking the host."""
+    return SeenHost(
+        name=member.name, uuid="", backend=member.backend, status=member.status, labels=member.entry.labels
+    ).words

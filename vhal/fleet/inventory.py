@@ -1,0 +1,216 @@
+"""What is there: the answers of a fleet's hosts, put together as one snapshot.
+
+Each host is looked at in two to four calls, whatever it holds. A host that doesn't answer is in the snapshot with the
+reason and nothing else: what it held is neither remembered nor guessed. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vhal.driver.capability import METRICS, MIGRATION
+from vhal.driver.context import Context
+from vhal.errors import InvalidConfig, VhalError
+from vhal.fleet.meter import Meter
+from vhal.fleet.rules import Rule
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
+from vhal.spec.frozen import FrozenDict
+from vhal.spec.state import MachineState
+from vhal.spec.units import Bytes
+
+if TYPE_CHECKING:
+    from vhal.driver.answer import Answer
+    from vhal.fleet.member import Member
+    from vhal.host import Host
+    from vhal.layers.guard import Guard
+    from vhal.spec.host import HostInfo
+    from vhal.spec.machine import MachineInfo, MachineSpec
+    from vhal.spec.usage import Usage
+
+_NEAREST = (MachineState.RUNNING, MachineState.MIGRATING, MachineState.PAUSED, MachineState.SAVED)
+"""Of two copies of a machine that is on its way, which one is it?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a host answered."""
+
+    uuid: str
+    info: HostInfo
+    machines: Sequence[MachineInfo]
+    usage: Sequence[Mapping[str, Usage]]
+    """Samples, the oldest first."""
+    migration: Answer
+    """Whether it moves machines at all."""
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    """Machine's id → whether it can move, where that was asked."""
+
+
+def look(host: Host, over_s: float, movable: bool) -> Look:
+    """Ask a host what it is and holds.
+
+    Args:
+        host: An open one.
+        over_s: How long to measure before, by its clock.
+        movable: Whether to ask for each machine whether it can move: a call for each.
+
+    Raises:
+        vhal.errors.VhalError: It doesn't answer.
+    """
+    guard = host.guard
+    samples = []
+    if over_s:
+        samples.append(_usage(guard))
+        guard.sleep(over_s, Context())
+    info = guard.describe()
+    machines = guard.machines()
+    samples.append(_usage(guard))
+    migration = guard.can(MIGRATION)
+    answers = {each.id: guard.can(MIGRATION, each) for each in machines} if movable and migration else {}
+    return Look(guard.host_id, info, machines, samples, migration, answers)
+
+
+def _usage(guard: Guard) -> Mapping[str, Usage]:
+    metrics = guard.provides(METRICS)
+    return {} if metrics is None else metrics.usage()
+
+
+class Inventory:
+    """Makes snapshots of looks, and remembers between them only loads and where machines were.
+
+    Concurrency: one thread at a time.
+
+    Args:
+        rules: Of the fleet.
+        meter: Smooths what machines use.
+    """
+
+    def __init__(self, rules: Iterable[Rule], meter: Meter) -> None:
+        self.rules = tuple(rules)
+        self.meter = meter
+        self._places: dict[tuple[str, str], tuple[str, float | None]] = {}
+
+    def snapshot(self, answers: Mapping[Member, Look | VhalError], taken_s: float) -> FleetSnapshot:
+        """Return the fleet as its hosts answered.
+
+        Raises:
+            vhal.errors.InvalidConfig: Two members are one host.
+        """
+        _refuse_doubles(answers)
+        hosts: list[SeenHost] = []
+        found: dict[tuple[str, str], tuple[str, MachineInfo, Look]] = {}
+        for member, answer in answers.items():
+            if isinstance(answer, VhalError):
+                hosts.append(_unreachable(member, answer))
+                continue
+            hosts.append(_seen(member, answer))
+            for sample in answer.usage:
+                self.meter.note(answer.uuid, answer.info.backend, sample)
+            for info in answer.machines:
+                key = (answer.info.backend, info.id)
+                there = found.get(key)
+                if there is None or _newer(info, there[1]):
+                    found[key] = (member.name, info, answer)
+        moved = {key: self._moved(key, place, taken_s) for key, (place, _, _) in found.items()}
+        self._places = {key: (found[key][0], moved_s) for key, moved_s in moved.items()}
+        self.meter.keep(found)
+        machines = [
+            machine(info, place, answer, self.meter.load(*key) if info.state.active else None, moved[key])
+            for key, (place, info, answer) in found.items()
+        ]
+        return FleetSnapshot(taken_s=taken_s, hosts=tuple(hosts), machines=tuple(machines), rules=self.rules)
+
+    def _moved(self, key: tuple[str, str], place: str, taken_s: float) -> float | None:
+        """Return when it was first seen on a host after it had been on another; None if that never was."""
+        before, moved_s = self._places.get(key, (place, None))
+        return moved_s if before == place else taken_s
+
+
+def machine(
+    info: MachineInfo, host: str, answer: Look | None = None, load: Load | None = None, moved_s: float | None = None
+) -> SeenMachine:
+    """Return a machine as it is in a snapshot."""
+    can = None if answer is None else answer.answers.get(info.id, answer.migration)
+    return SeenMachine.trusted(
+        id=info.id,
+        name=info.name,
+        host=host,
+        kind=info.kind,
+        state=info.state,
+        cpus=info.cpus,
+        memory=Bytes(info.memory),
+        gpus=FrozenDict(whole_gpus(info.spec)) if info.spec else FrozenDict(),
+        load=load,
+        moved_s=moved_s,
+        movable=can is None or bool(can),
+        reason="; ".join(blocker.message for blocker in can.blockers) if can is not None else "",
+        labels=FrozenDict(info.labels),
+    )
+
+
+def whole_gpus(spec: MachineSpec) -> dict[str, int]:
+    """Return how many whole GPUs of each model a spec asks for; ``""`` is any model.
+
+    What asks for a part of one is left out: how many parts there are, only the engine knows.
+    """
+    return Counter(gpu.model or "" for gpu in spec.gpus if gpu.profile is None and gpu.share is None)
+
+
+def _newer(info: MachineInfo, other: MachineInfo) -> bool:
+    def rank(each: MachineInfo) -> tuple[int, int]:
+        return (-_NEAREST.index(each.state) if each.state in _NEAREST else -len(_NEAREST), each.epoch)
+
+    return rank(info) > rank(other)
+
+
+def _seen(member: Member, answer: Look) -> SeenHost:
+    info, entry = answer.info, member.entry
+    # An engine may promise more memory than there is, or keep some of it; the snapshot says both in its own way.
+    memory = max(info.memory, info.capacity.memory)
+    reserved = memory - info.capacity.memory if entry.reserved_memory is None else min(memory, entry.reserved_memory)
+    promised = min(64.0, max(1.0, info.capacity.cpus / max(1, info.cpus.count)))
+    return SeenHost(
+        name=member.name,
+        uuid=answer.uuid,
+        url=member.url,
+        backend=info.backend,
+        status=member.status,
+        reason=member.reason,
+        cpus=info.cpus.count,
+        memory=memory,
+        reserved_cpus=entry.reserved_cpus or 0.0,
+        reserved_memory=Bytes(reserved),
+        overcommit=promised if entry.overcommit is None else entry.overcommit,
+        gpus=FrozenDict(Counter(gpu.model for gpu in info.gpus)),
+        bandwidth=float(entry.bandwidth or 0),
+        labels=entry.labels,
+    )
+
+
+def _unreachable(member: Member, error: VhalError) -> SeenHost:
+    return SeenHost(
+        name=member.name,
+        uuid=member.uuid or f"unknown:{member.name}",
+        url=member.url,
+        backend=member.backend,
+        status=HostStatus.UNREACHABLE,
+        reason=str(error),
+        labels=member.entry.labels,
+    )
+
+
+def _refuse_doubles(answers: Mapping[Member, Look | VhalError]) -> None:
+    seen: dict[str, str] = {}
+    for member, answer in answers.items():
+        if isinstance(answer, VhalError):
+            continue
+        other = seen.setdefault(answer.uuid, member.name)
+        if other != member.name:
+            raise InvalidConfig(
+                f"{other!r} and {member.name!r} are one host: both have the uuid {answer.uuid}",
+                hint="leave one of them out of the fleet; if they are two hosts, give each a uuid of its own",
+                host=member.name,
+            )

@@ -1,0 +1,451 @@
+"""What is in flight, kept so that a run that was killed can be gone on with: works and their steps.
+
+A work is something with several steps: carrying out a plan. Each step is written down before it is begun and after it
+has ended; whoever comes later sees which steps may have been under way. What a step did is not for the journal to say:
+the engines are asked. What ended stays for a while, so that a drain can be undone.
+
+It knows no machines. What kinds of works and steps there are, and what their data means, is up to those who write
+them: :mod:`vhal.fleet.carrier`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import stat
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from vhal.errors import Busy, JournalError, NotFound
+
+FORMAT = 1
+"""Version of the tables. A newer one is refused; an older one would be converted when it is opened."""
+
+KEPT = 200
+"""Works that have ended are forgotten when so many newer ones have."""
+
+PATIENCE_S = 10.0
+"""How long a write waits for that of another process."""
+
+_TABLES = """
+CREATE TABLE works (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    data TEXT NOT NULL,
+    begun_s REAL NOT NULL,
+    ended_s REAL,
+    result TEXT,
+    owner TEXT
+) STRICT;
+CREATE TABLE steps (
+    work TEXT NOT NULL REFERENCES works (id) ON DELETE CASCADE,
+    place INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    state TEXT NOT NULL,
+    data TEXT NOT NULL,
+    note TEXT NOT NULL,
+    changed_s REAL NOT NULL,
+    PRIMARY KEY (work, place)
+) STRICT;
+"""
+
+
+class StepState(StrEnum):
+    """How far a step has come."""
+
+    WAITING = "waiting"
+    """Nothing was done."""
+    BEGUN = "begun"
+    """It may have been done, in part or whole: look."""
+    ENDED = "ended"
+    """Nothing more is to be done about it; its note says what came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a work, as it is written down."""
+
+    place: int
+    kind: str
+    subject: str
+    """What it is about: a machine's id."""
+    state: StepState
+    data: Any
+    """What is to be done."""
+    note: Any
+    """What became known since: how to go on, or what came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A work, as it is written down."""
+
+    id: str
+    kind: str
+    data: Any
+    begun_s: float
+    """In seconds since the epoch."""
+    ended_s: float | None
+    result: Any
+    owner: str | None
+    """Who carries it out; None where nobody does."""
+    steps: tuple[Step, ...]
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a process that lives carries it out."""
+        return self.owner is not None and _lives(self.owner)
+
+
+class Journal:
+    """A journal in a file. Use it in a ``with`` block, or close it.
+
+    Each change is on the disk when its call returns. Two processes may use one file; each work has one owner.
+
+    Concurrency: safe from any thread.
+
+    Args:
+        path: The file; None for that of :func:`default_path`. It is made when it isn't there, readable by its owner
+            only: it holds the specs of machines on their way.
+
+    Raises:
+        vhal.errors.JournalError: It can't be opened, is broken, or is of a newer version of vhal.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = Path(path) if path is not None else default_path()
+        self._lock = threading.RLock()
+        with self._told():
+            _make(self.path)
+            self._db = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
+            try:
+                self._open()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def begin(self, kind: str, data: Any, steps: Sequence[tuple[str, str, Any]]) -> Held:
+        """Write a work down, with its steps (kind, subject, data), all waiting; return it, held by this process.
+
+        Raises:
+            vhal.errors.Busy: Another work is about one of the subjects, and is under way or was left in the middle.
+        """
+        work, token = uuid.uuid4().hex[:12], _token()
+        with self._writing() as db:
+            self._refuse_subjects({subject for _, subject, _ in steps})
+            db.execute(
+                "INSERT INTO works (id, kind, data, begun_s, owner) VALUES (?, ?, ?, ?, ?)",
+                (work, kind, json.dumps(data), time.time(), token),
+            )
+            self._insert(db, work, 0, steps)
+            db.execute(
+                "DELETE FROM works WHERE ended_s IS NOT NULL AND id NOT IN "
+                "(SELECT id FROM works WHERE ended_s IS NOT NULL ORDER BY ended_s DESC LIMIT ?)",
+                (KEPT,),
+            )
+        return Held(self, work, token)
+
+    def works(self, kind: str | None = None, *, ended: bool | None = None) -> list[Work]:
+        """Return what is written down, the oldest first.
+
+        Args:
+            kind: Only of that kind.
+            ended: Only those that have, or haven't, ended.
+        """
+        with self._told(), self._lock:
+            rows = self._db.execute("SELECT id FROM works ORDER BY begun_s, rowid").fetchall()
+            found = [self.work(row[0]) for row in rows]
+        return [work for work in found if kind in (None, work.kind) and ended in (None, work.ended_s is not None)]
+
+    def work(self, id: str) -> Work:
+        """Return one work.
+
+        Raises:
+            vhal.errors.NotFound: There is none of that id.
+        """
+        with self._told(), self._lock:
+            row = self._db.execute(
+                "SELECT kind, data, begun_s, ended_s, result, owner FROM works WHERE id = ?", (id,)
+            ).fetchone()
+            steps = self._db.execute(
+                "SELECT place, kind, subject, state, data, note FROM steps WHERE work = ? ORDER BY place", (id,)
+            ).fetchall()
+        if row is None:
+            raise NotFound(
+                f"there is no work {id!r} in {self.path}", hint="'vhal fleet resume' lists what is unfinished"
+            )
+        kind, data, begun_s, ended_s, result, owner = row
+        return Work(
+            id,
+            kind,
+            _read(data),
+            begun_s,
+            ended_s,
+            None if result is None else _read(result),
+            owner,
+            tuple(
+                Step(place, kind, subject, StepState(state), _read(data), _read(note))
+                for place, kind, subject, state, data, note in steps
+            ),
+        )
+
+    def take(self, id: str) -> Held:
+        """Return a work that nobody carries out any more, held by this process.
+
+        Raises:
+            vhal.errors.NotFound: There is none of that id.
+            vhal.errors.Busy: A process that lives has it.
+        """
+        token = _token()
+        with self._writing() as db:
+            work = self.work(id)
+            if work.under_way:
+                pid = str(work.owner).split(":")[2]
+                raise Busy(f"work {id} is being carried out by process {pid}", hint="wait for it, or end that process")
+            db.execute("UPDATE works SET owner = ? WHERE id = ?", (token, id))
+        return Held(self, id, token)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # parts
+
+    def _open(self) -> None:
+        db = self._db
+        db.execute("PRAGMA journal_mode = WAL")
+        # Else a power cut could take back what was written before a side effect.
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+        with self._writing():
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > FORMAT:
+                raise JournalError(
+                    f"{self.path} was written by a newer vhal: it is of format {version}, and this one knows {FORMAT}",
+                    hint="update vhal, or name another file in VHAL_JOURNAL",
+                )
+            if version == 0:
+                if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    raise JournalError(
+                        f"{self.path} is a database, but no journal", hint="name another file in VHAL_JOURNAL"
+                    )
+                for statement in filter(str.strip, _TABLES.split(";")):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {FORMAT}")
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._told(), self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise what the database raises as one of ours."""
+        try:
+            yield
+        except sqlite3.ProgrammingError as error:
+            raise JournalError(
+                f"{self.path}: {error}", hint="the journal was closed: open it anew", native=error
+            ) from error
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise Busy(
+                    f"{self.path} is held by another process for more than {PATIENCE_S:g} s",
+                    hint="try again",
+                    native=error,
+                ) from error
+            raise JournalError(
+                f"{self.path} can't be used: {error}",
+                hint="is there room on its disk, and may you write there? VHAL_JOURNAL names another file",
+                native=error,
+            ) from error
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise JournalError(
+                f"{self.path} is broken, or no journal: {error}",
+                hint="move it away, with those beside it that end in -wal and -shm, and look at the hosts: a machine "
+                "may have been on its way",
+                native=error,
+            ) from error
+        except OSError as error:
+            raise JournalError(
+                f"{self.path} can't be used: {error}", hint="name another file in VHAL_JOURNAL", native=error
+            ) from error
+
+    def _refuse_subjects(self, wanted: set[str]) -> None:
+        for work in self.works(ended=False):
+            for step in work.steps:
+                if step.subject not in wanted or step.state is StepState.ENDED:
+                    continue
+                if work.under_way:
+                    raise Busy(f"work {work.id} is under way and is about {step.subject}, too", hint="wait for its end")
+                if step.state is StepState.BEGUN:
+                    raise Busy(
+                        f"work {work.id} was left in the middle of {step.subject}",
+                        hint=f"'vhal fleet resume {work.id}' puts that right",
+                    )
+
+    def _insert(self, db: sqlite3.Connection, work: str, first: int, steps: Sequence[tuple[str, str, Any]]) -> None:
+        db.executemany(
+            "INSERT INTO steps (work, place, kind, subject, state, data, note, changed_s) "
+            "VALUES (?, ?, ?, ?, ?, ?, 'null', ?)",
+            [
+                (work, place, kind, subject, StepState.WAITING, json.dumps(data), time.time())
+                for place, (kind, subject, data) in enumerate(steps, first)
+            ],
+        )
+
+
+class Held:
+    """A work that this process carries out. Use it in a ``with`` block: after it, others may take the work.
+
+    Concurrency: safe from any thread.
+    """
+
+    def __init__(self, journal: Journal, id: str, token: str) -> None:
+        self.journal = journal
+        self.id = id
+        self._token = token
+        _ours.add(token)
+
+    def read(self) -> Work:
+        """Return it as it is written down now."""
+        return self.journal.work(self.id)
+
+    def mark(self, place: int, state: StepState, note: Any = None) -> None:
+        """Write down how far a step has come, and what is known of it."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE steps SET state = ?, note = ?, changed_s = ? WHERE work = ? AND place = ?",
+                (state, json.dumps(note), time.time(), self.id, place),
+            )
+
+    def add(self, steps: Sequence[tuple[str, str, Any]]) -> int:
+        """Write further steps down; return the place of the first."""
+        with self._writing() as db:
+            first = db.execute("SELECT count(*) FROM steps WHERE work = ?", (self.id,)).fetchone()[0]
+            self.journal._insert(db, self.id, first, steps)
+        return int(first)
+
+    def end(self, result: Any = None) -> None:
+        """Write down that nothing more is to be done, and what came of it."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE works SET ended_s = ?, result = ? WHERE id = ?", (time.time(), json.dumps(result), self.id)
+            )
+
+    def release(self) -> None:
+        """Let others take it. Idempotent."""
+        if self._token in _ours:
+            _ours.discard(self._token)
+            with self.journal._writing() as db:
+                db.execute("UPDATE works SET owner = NULL WHERE id = ? AND owner = ?", (self.id, self._token))
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self.journal._writing() as db:
+            row = db.execute("SELECT owner FROM works WHERE id = ?", (self.id,)).fetchone()
+            if row is None or row[0] != self._token:
+                raise Busy(f"work {self.id} was taken over by another process", hint="leave it to that one")
+            yield db
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def default_path() -> Path:
+    """Return where the journal is if nobody says: ``VHAL_JOURNAL``, else a file among the user's state."""
+    named = os.environ.get("VHAL_JOURNAL")
+    if named:
+        return Path(named)
+    import platformdirs
+
+    return platformdirs.user_state_path("vhal") / "journal.sqlite"
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Made here, since SQLite would make it readable for others; what it puts beside it gets the same mode.
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        found = os.fstat(file)
+    finally:
+        os.close(file)
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise JournalError(
+            f"{path} can be written by others than its owner, or isn't yours", hint=f"chmod 600 {path}, or name another"
+        )
+
+
+def _read(text: str) -> Any:
+    return json.loads(text)
+
+
+# Who carries out a work: the machine's boot, the namespace of its processes, the process and when it began, since
+# numbers of processes are used again. A write-ahead log works on one machine only, so another boot is an earlier one.
+
+_ours: set[str] = set()
+"""The tokens of works that this process holds."""
+
+
+def _token() -> str:
+    boot, space = _here()
+    pid = os.getpid()
+    return f"{boot}:{space}:{pid}:{_began(pid)}:{uuid.uuid4().hex[:8]}"
+
+
+def _lives(token: str) -> bool:
+    boot, space, pid, began, _ = token.split(":")
+    if (boot, space) != _here():
+        # A process of another namespace can't be looked for; only a reboot has ended it for sure.
+        return boot == _here()[0]
+    if int(pid) == os.getpid():
+        return token in _ours
+    return _began(int(pid)) == began
+
+
+def _here() -> tuple[str, str]:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return boot, str(Path("/proc/self/ns/pid").stat().st_ino)
+
+
+def _began(pid: int) -> str:
+    """Return when a process began, in ticks since the boot, or an empty text if there is none (proc(5): field 22)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    fields = text.rpartition(")")[2].split()
+    return "" if fields[0] in ("Z", "X") else fields[19]
