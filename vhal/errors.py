@@ -11,6 +11,7 @@
     ├── AlreadyExists               already-exists        no
     ├── Unsupported                 unsupported           no: see the blockers' remedies
     ├── InsufficientResources       insufficient          later, or elsewhere
+    │   └── PlacementRefused        placement-refused     later: read why of each host
     ├── ImageRejected               image-rejected        no
     ├── AccessDenied                access-denied         no
     ├── Busy                        busy                  yes
@@ -41,6 +42,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from vhal.driver.answer import Blocker
+    from vhal.fleet.explanation import Explanation
 
 
 class VhalError(Exception):
@@ -183,6 +185,20 @@ class InsufficientResources(VhalError):
     code = "insufficient"
     retryable = True
     exit_code = 4
+
+
+class PlacementRefused(InsufficientResources):
+    """No host of the fleet can take the machine; ``explanation`` says of each why not. Nothing was made."""
+
+    code = "placement-refused"
+
+    def __init__(self, message: str, *, explanation: Explanation, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.explanation = explanation
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the error with what was said of each host, JSON-ready."""
+        return {**super().as_dict(), "explanation": self.explanation.model_dump(mode="json")}
 
 
 class ImageRejected(VhalError):

@@ -63,7 +63,7 @@ class Registry:
 
     def plugins(self) -> list[Plugin]:
         """Return what is installed and may be used, sorted by name; imports nothing."""
-        return [plugin for name, found in sorted(self._scan().items()) if self._permitted(name) for plugin in found]
+        return [plugin for name, found in sorted(self._scan().items()) if self.permits(name) for plugin in found]
 
     def add(self, backend: Backend) -> None:
         """Take a backend that isn't installed as a plugin: a test's, a script's.
@@ -90,7 +90,7 @@ class Registry:
             loaded = self._backends.get(name)
             if loaded is not None:
                 return loaded
-            if not self._permitted(name):
+            if not self.permits(name):
                 raise PluginError(
                     f"backend {name!r} is blocked",
                     hint="VHAL_PLUGINS or --no-plugin leave it out",
@@ -133,7 +133,8 @@ class Registry:
                     hint=f"did you mean {near[0]!r}?" if near else f"backends: {', '.join(sorted(known))}",
                 )
 
-    def _permitted(self, name: str) -> bool:
+    def permits(self, name: str) -> bool:
+        """Return whether a plugin of that name may be used."""
         return name not in self._block and (self._allow is None or name in self._allow)
 
     def _scan(self) -> dict[str, list[Plugin]]:
@@ -145,7 +146,7 @@ class Registry:
     def _load(self, name: str) -> Backend:
         entries = self._scan().get(name)
         if not entries:
-            known = ", ".join(sorted(filter(self._permitted, self._scan()))) or "none"
+            known = ", ".join(sorted(filter(self.permits, self._scan()))) or "none"
             hint = INSTALL_HINTS.get(name)
             raise PluginError(
                 f"there is no backend {name!r}; installed: {known}",

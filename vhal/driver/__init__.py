@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from vhal.driver.fault import Fault, FaultKind
     from vhal.driver.fault_plan import FaultPlan
     from vhal.driver.migration import MigrationPolicy, MigrationResult, Offer, Ticket, Transfer
+    from vhal.driver.placement import Candidate, PlacementFilter, PlacementScore
     from vhal.driver.url import HostUrl, Transport
     from vhal.driver.version import SPI
 
@@ -95,6 +96,7 @@ _HOMES = {
     "fault": ["Fault", "FaultKind"],
     "fault_plan": ["FaultPlan"],
     "migration": ["MigrationPolicy", "MigrationResult", "Offer", "Ticket", "Transfer"],
+    "placement": ["Candidate", "PlacementFilter", "PlacementScore"],
     "url": ["HostUrl", "Transport"],
     "version": ["SPI"],
 }
@@ -120,6 +122,7 @@ __all__ = [
     "Answer",
     "Backend",
     "Blocker",
+    "Candidate",
     "Capability",
     "ConsoleStream",
     "Consoles",
@@ -142,6 +145,8 @@ __all__ = [
     "MigrationResult",
     "Offer",
     "Pause",
+    "PlacementFilter",
+    "PlacementScore",
     "ProcessStream",
     "Progress",
     "Readiness",

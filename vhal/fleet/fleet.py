@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from vhal.errors import HostUnreachable, InvalidSpec, NotFound, VhalError
 from vhal.fleet.ask import PATIENCE_S, ask
@@ -27,6 +27,12 @@ from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost
 from vhal.host import Host
 from vhal.machine import Machine
+
+if TYPE_CHECKING:
+    from vhal.fleet.explanation import Explanation
+    from vhal.fleet.report import Report
+    from vhal.fleet.scores import Policy
+    from vhal.spec.machine import MachineSpec
 
 T = TypeVar("T")
 
@@ -122,6 +128,19 @@ class Fleet:
         with self._turn:
             return self._inventory.snapshot(answers, self._clock())
 
+    def ask(self, question: Callable[[Host], T], names: Iterable[str] | None = None) -> dict[str, T | VhalError]:
+        """Put a question to all hosts at once, or to some; return each one's answer or error, by its name.
+
+        Args:
+            question: Called with each open host, in a thread of its own.
+            names: Of the hosts; None for all.
+
+        Raises:
+            vhal.errors.NotFound: None is called so.
+        """
+        members = list(self._members.values()) if names is None else [self._member(name) for name in names]
+        return {member.name: answer for member, answer in self._ask(members, question).items()}
+
     def host(self, name: str) -> Host:
         """Return an open host.
 
@@ -193,6 +212,52 @@ class Fleet:
         raise NotFound(
             f"there is no machine {ref!r} on {', '.join(self._members)}", hint="machines() lists them", machine=ref
         )
+
+    def create(
+        self,
+        spec: MachineSpec,
+        policy: Policy = "balance",
+        *,
+        on: str | Selector = "",
+        timeout_s: float | None = None,
+    ) -> Machine:
+        """Make a machine, stopped, on the host that is best for it.
+
+        Every machine that is on a host counts, running or not, so that what is made here can be started. Two who make
+        machines at once, in this process or in two of one user, don't get the same room.
+
+        Args:
+            spec: What it shall be.
+            policy: What a good host is: the emptiest (``balance``), the fullest that has room (``pack``), or the one
+                with the fewest machines of that kind (``spread``).
+            on: Which hosts are wanted: ``rack=r1``.
+            timeout_s: Until then it must be made.
+
+        Raises:
+            vhal.errors.PlacementRefused: No host can take it; ``explanation`` says of each why not.
+            vhal.errors.AlreadyExists: A machine of the fleet has that name.
+            vhal.errors.InvalidSpec: Its options don't fit a backend, or there is no such policy.
+            vhal.errors.HostUnreachable: The host that was chosen stopped answering: look whether it was made.
+        """
+        from vhal.fleet.creation import Creation
+
+        return Creation(self, spec, policy, selected(on)).run(timeout_s)
+
+    def explain(self, spec: MachineSpec, policy: Policy = "balance", *, on: str | Selector = "") -> Explanation:
+        """Return where :meth:`create` would make a machine now, and what is said of each host; makes nothing."""
+        from vhal.fleet.creation import Creation
+
+        return Creation(self, spec, policy, selected(on)).explain()
+
+    def report(self, *, over_s: float = 0.0) -> Report:
+        """Return what is bought, allocated, used and wasted, now.
+
+        Args:
+            over_s: Measure for so long before, by the hosts' clocks; else use is there from the second look on.
+        """
+        from vhal.fleet.report import report
+
+        return report(self.snapshot(over_s=over_s))
 
     def mark(self, name: str, status: HostStatus, reason: str = "") -> None:
         """Let a host be up, cordoned or draining from now on, as long as this fleet is open.

@@ -109,13 +109,16 @@ class Member:
         try:
             if self._host is not instead_of or self._closed:
                 return
-            opened = connect(self.entry.url)
-            with self._changing:
-                late = self._closed
-                if not late:
-                    self._host = opened
-            useless = opened if late else instead_of
+            useless = self._take(connect(self.entry.url))
             if useless is not None:
                 useless.close()
         finally:
             self._opening.release()
+
+    def _take(self, opened: Host) -> Host | None:
+        """Use this one from now on; return the one that isn't needed any more: the former, or it came too late."""
+        with self._changing:
+            if self._closed:
+                return opened
+            former, self._host = self._host, opened
+            return former

@@ -1,0 +1,168 @@
+"""Makes a machine on the host that placement chooses, and on the next best where that one's engine says no.
+
+1. A snapshot is taken, and the engines of the hosts that could take the machine are asked whether they would.
+2. A host is chosen and claimed in one step (:mod:`vhal.fleet.claims`).
+3. The machine is made there. If the engine says no after all, the claim is given back and the next best is chosen.
+
+Where the end of a creation isn't known, since the host stopped answering, no other host is tried: there would be two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vhal.driver.capability import CREATE
+from vhal.errors import (
+    AlreadyExists,
+    InsufficientResources,
+    InvalidSpec,
+    NotFound,
+    PlacementRefused,
+    PluginError,
+    Unsupported,
+    VhalError,
+)
+from vhal.fleet.claims import HERE, Claim, Claims, shared
+from vhal.fleet.explanation import Explanation
+from vhal.fleet.extension import Extensions, extensions
+from vhal.fleet.inventory import whole_gpus
+from vhal.fleet.placement import explain
+from vhal.fleet.snapshot import FleetSnapshot, SeenMachine
+from vhal.operation import call_context
+from vhal.registry import registry
+from vhal.spec.frozen import FrozenDict
+from vhal.spec.state import MachineState
+
+if TYPE_CHECKING:
+    from vhal.fleet.fleet import Fleet
+    from vhal.fleet.scores import Policy
+    from vhal.fleet.selector import Selector
+    from vhal.machine import Machine
+    from vhal.spec.machine import MachineSpec
+
+
+@dataclass(slots=True)
+class Creation:
+    """One machine that shall be made somewhere in a fleet."""
+
+    fleet: Fleet
+    spec: MachineSpec
+    policy: Policy
+    on: Selector
+    since_s: float = field(init=False)
+    snapshot: FleetSnapshot = field(init=False)
+    engine: dict[str, str] = field(init=False)
+    """Host → what its engine has against it."""
+    _extensions: Extensions = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.spec, "options_for"):
+            raise InvalidSpec(
+                f"a machine is made from a MachineSpec, not from a {type(self.spec).__name__}",
+                hint="vhal.MachineSpec(name=…), or vhal.load_spec(PATH)",
+            )
+        self._extensions = extensions(registry)
+        self.since_s = Claims.now_s()
+        self.snapshot = self.fleet.snapshot()
+        self.engine = {}
+        able = [verdict.host for verdict in self.explain().verdicts if verdict.fits]
+        for name, answer in self.fleet.ask(lambda host: host.can(CREATE, self.spec), able).items():
+            if isinstance(answer, InvalidSpec):
+                raise answer
+            if isinstance(answer, VhalError):
+                self.engine[name] = f"says: {answer.message}"
+            elif not answer:
+                self.engine[name] = f"says: {'; '.join(blocker.message for blocker in answer.blockers)}"
+
+    def explain(self, coming: Sequence[SeenMachine] = ()) -> Explanation:
+        """Return what is said of each host, with what is being made besides."""
+        return explain(
+            self.spec,
+            self.snapshot,
+            self.policy,
+            self.on,
+            coming=coming,
+            engine=self.engine,
+            extensions=self._extensions,
+        )
+
+    def run(self, timeout_s: float | None) -> Machine:
+        """Make it.
+
+        Raises:
+            vhal.errors.AlreadyExists: A machine of the fleet has that name.
+            vhal.errors.PlacementRefused: No host can take it.
+            vhal.errors.VhalError: Making it failed for a reason that isn't the host's.
+        """
+        ctx = call_context(timeout_s)
+        self._refuse_name({machine.name: machine.host for machine in self.snapshot.machines})
+        claims = self._claims()
+        while True:
+            ctx.check()
+            claim = claims.take(self.since_s, self._choose)
+            made = True  # unless the engine says that it wasn't
+            try:
+                return self.fleet.host(claim.machine.host).create(self.spec, timeout_s=ctx.remaining_s)
+            except (InsufficientResources, Unsupported, NotFound) as error:
+                made = False
+                self.engine[claim.machine.host] = f"says: {error.message}"
+            finally:
+                claims.end(claim, made)
+
+    def _choose(self, claims: Sequence[Claim]) -> tuple[str, SeenMachine]:
+        names: Mapping[str, str] = {host.uuid: host.name for host in self.snapshot.hosts}
+        coming = [
+            claim.machine.model_copy(update={"host": names[claim.host]}) for claim in claims if claim.host in names
+        ]
+        self._refuse_name({machine.name: machine.host for machine in coming})
+        explanation = self.explain(coming)
+        if explanation.chosen is None:
+            raise PlacementRefused(
+                explanation.refusal, hint=_hint(explanation), explanation=explanation, machine=self.spec.name
+            )
+        return self.snapshot.host(explanation.chosen).uuid, _as_seen(self.spec, explanation.chosen)
+
+    def _refuse_name(self, places: Mapping[str, str]) -> None:
+        place = places.get(self.spec.name)
+        if place is not None:
+            raise AlreadyExists(
+                f"there is a machine {self.spec.name!r} in the fleet: on {place}",
+                hint="choose another name, or delete it",
+                host=place,
+                machine=self.spec.name,
+            )
+
+    def _claims(self) -> Claims:
+        """Return where claims are kept: hosts that live in this process have uuids that others have, too."""
+        backends = {host.backend for host in self.snapshot.hosts if host.memory}
+        return shared() if any(map(_outlives_us, backends)) else HERE
+
+
+def _outlives_us(backend: str) -> bool:
+    """Whether a backend's hosts are there for other processes, too; one that nobody knows was made in this one."""
+    try:
+        return not registry.backend(backend).ephemeral
+    except PluginError:
+        return False
+
+
+def _as_seen(spec: MachineSpec, host: str) -> SeenMachine:
+    return SeenMachine.trusted(
+        id=f"coming:{spec.name}",
+        name=spec.name,
+        host=host,
+        kind=spec.kind,
+        state=MachineState.STOPPED,
+        cpus=spec.cpus.count,
+        memory=spec.memory.size,
+        gpus=FrozenDict(whole_gpus(spec)),
+        labels=FrozenDict(spec.labels),
+    )
+
+
+def _hint(explanation: Explanation) -> str:
+    if explanation.larger:
+        return "make it smaller, or add a larger host to the fleet"
+    return "make room, loosen a rule, or add a host; 'vhal fleet explain' says of each host why not"
