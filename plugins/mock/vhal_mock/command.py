@@ -46,7 +46,7 @@ def run(shell: Shell, file: Path, seed: int | None, until_s: float | None, plot:
     from vhal_mock.scenario import timeline
 
     if plot is not None:
-        from vhal_mock.scenario.plot import check
+        from vhal.driver.picture import check
 
         check(plot)  # now, not when all has happened
     result = happen(_scenario(file, seed, until_s), shell.connect, file)

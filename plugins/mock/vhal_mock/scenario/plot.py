@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vhal.errors import AccessDenied, InvalidSpec, NotFound, Unsupported
+from vhal.driver.picture import check
+from vhal.errors import AccessDenied
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from vhal_mock.scenario.result import Result
     from vhal_mock.scenario.sample import Usage
 
-KINDS = (".png", ".svg")
 MOST_LINES = 10
 """Hosts that get a line and a colour each; of more only the spread is drawn."""
 MOST_LANES = 24
@@ -54,29 +54,11 @@ class _Mark(NamedTuple):
     colour: str
 
 
-def check(path: Path) -> None:
-    """Return if a picture can be drawn and its name says how.
-
-    Raises:
-        vhal.errors.InvalidSpec: Its name ends neither in .png nor in .svg.
-        vhal.errors.NotFound: Its folder isn't there.
-        vhal.errors.Unsupported: Matplotlib isn't installed.
-    """
-    if path.suffix.lower() not in KINDS:
-        raise InvalidSpec(f"{path}: a plot is a PNG or an SVG", hint="end its name in .png or .svg")
-    if not path.parent.is_dir():
-        raise NotFound(f"there is no folder {path.parent}", hint="make it, or write the plot elsewhere")
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise Unsupported("drawing needs matplotlib, which isn't installed", hint="pip install 'vhal[plot]'")
-
-
 def draw(result: Result, path: Path) -> None:
     """Write a picture of the result; the ending of the name says whether PNG or SVG.
 
     Raises:
-        vhal.errors.VhalError: As :func:`check`.
+        vhal.errors.VhalError: As :func:`vhal.driver.picture.check`.
         vhal.errors.AccessDenied: The file can't be written.
     """
     check(path)
