@@ -7,7 +7,8 @@ care that none of them is taken for markup. How a page is drawn is :mod:`vhal.fl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Bars:
     """Shares before and after, two bars each: label → (before, after); 1 is all of it, None isn't known."""
 
     shares: Mapping[str, tuple[float | None, float | None]]
+    hot: float | None = None
+    """From which share on it is too much; None where more than all may be given away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,8 @@ class Span:
     begun_s: float
     ended_s: float
     label: str
-    trouble: bool = False
-    """Whether it went wrong, or shouldn't have happened."""
+    kind: Literal["done", "trouble", "unfinished"] = "done"
+    """Whether it went wrong, or was under way at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,5 +80,5 @@ class Page:
     """A title, and parts under headings, in order."""
 
     title: str
-    parts: Sequence[tuple[str, Part]] = field(default=())
+    parts: Sequence[tuple[str, Part]] = ()
     """Each with its heading; one without a heading belongs to that before."""

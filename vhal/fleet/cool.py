@@ -1,8 +1,9 @@
-"""Which machines leave hosts that run hot, and which hosts can be emptied: from what machines are used to, not from one look.
+"""Which machines leave hosts that run hot, and which hosts can be emptied: from what machines are used to, not from
+one look.
 
-A host is hot when what its machines are expected to want leaves too little spare, in standard deviations: a peak that is
-over before a machine has moved isn't worth the move. What is packed is packed with more spare than what counts as hot, so
-that nothing which was just moved is moved again.
+A host is hot when what its machines are expected to want leaves too little spare, in standard deviations: a peak that
+is over before a machine has moved isn't worth the move. What is packed is packed with more spare than what counts as
+hot, so that nothing which was just moved is moved again.
 
 This is no balance: loads aren't evened out. For that see :mod:`vhal.fleet.balance`. Machines that a rule speaks of stay
 where they are, so every rule that held holds on.
@@ -18,7 +19,6 @@ from pydantic import Field
 from vhal.fleet.cost import moved
 from vhal.fleet.habit import Habits, expected, spare, typical
 from vhal.fleet.plan import HostChange, Move, Plan
-from vhal.fleet.rules import Apart, Never, Only, Rule, Stay, Together
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost, SeenMachine
 from vhal.spec.model import Model
 from vhal.spec.state import MachineState
@@ -44,9 +44,9 @@ class CoolSettings(Model):
 def cool(snapshot: FleetSnapshot, habits: Habits, settings: CoolSettings | None = None) -> Plan:
     """Return what shall be moved so that no host is hot and, if wanted, few hosts are needed.
 
-    Hot hosts come first: of each, as few machines leave as are needed, those first that free the most for what they cost.
-    Then hosts are emptied, the smallest and least busy first, each only if all that is on it fits elsewhere (a best fit: the
-    fullest host that stays below ``full``).
+    Hot hosts come first: of each, as few machines leave as are needed, those first that free the most for what they
+    cost. Then hosts are emptied, the smallest and least busy first, each only if all that is on it fits elsewhere (a
+    best fit: the fullest host that stays below ``full``).
 
     A pure function: the same arguments give the same plan.
 
@@ -140,7 +140,9 @@ class _Cooling:
                 refused.add(machine.id)
                 continue
             share = room.mean / room.capacity if room.capacity else 0.0
-            self._move(machine, room, target, f"{room.host.name} is hot: {share:.0%} of its processors are expected busy")
+            self._move(
+                machine, room, target, f"{room.host.name} is hot: {share:.0%} of its processors are expected busy"
+            )
 
     def _price(self, room: _Room, machine: SeenMachine) -> tuple[float, str]:
         """Return what a machine costs, in memory, for what its leaving gives in spare; once it is enough, no more counts."""
@@ -194,7 +196,11 @@ class _Cooling:
         source.changed = target.changed = True
 
     def _movable(self, room: _Room) -> Iterator[SeenMachine]:
-        return (machine for machine in room.machines.values() if machine.id not in self.bound and machine.host == room.host.name)
+        return (
+            machine
+            for machine in room.machines.values()
+            if machine.id not in self.bound and machine.host == room.host.name
+        )
 
     def _stays(self, machine: SeenMachine) -> bool:
         rested = machine.moved_s is None or self.snapshot.taken_s - machine.moved_s >= self.settings.rest_s
@@ -203,7 +209,7 @@ class _Cooling:
             or not machine.movable
             or not rested
             or machine.id not in self.known
-            or any(_speaks_of(rule, machine) for rule in self.snapshot.rules)
+            or any(rule.machines.matches(machine.words) for rule in self.snapshot.rules)
         )
 
     def _is_over(self) -> bool:
@@ -216,12 +222,11 @@ class _Cooling:
         return len(room.machines), cpus / (host.cpus or 1), memory / (host.memory or 1), room.mean / (host.cpus or 1)
 
 
-def _speaks_of(rule: Rule, machine: SeenMachine) -> bool:
-    match rule:
-        case Apart() | Together() | Only() | Never() | Stay():
-            return rule.machines.matches(machine.words)
-
-
 def _change(name: str, before: tuple[int, float, float, float], after: tuple[int, float, float, float]) -> HostChange:
-    machines, cpus, memory, load = zip(before, after, strict=True)
-    return HostChange(host=name, machines=machines, cpus=cpus, memory=memory, load=load)
+    return HostChange(
+        host=name,
+        machines=(before[0], after[0]),
+        cpus=(before[1], after[1]),
+        memory=(before[2], after[2]),
+        load=(before[3], after[3]),
+    )

@@ -1,7 +1,7 @@
 """What a machine is used to want of its host's processors: learned from one snapshot after the other.
 
-A mean and a spread, in which what is long past counts less. A machine of which little is known yet is taken for one like
-the fleet's others. Nothing is decided here; see :mod:`vhal.fleet.cool`.
+A mean and a spread, in which what is long past counts less. A machine of which little is known yet is taken for one
+like the fleet's others. Nothing is decided here; see :mod:`vhal.fleet.cool`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vhal.spec.model import Model
 from vhal.spec.state import MachineState
 
 HALF_LIFE_S = 4 * 3600.0
-"""After so long a sample counts half: some cycles of a working day are seen, and a machine that has changed is found out."""
+"""After so long a sample counts half: the working day is seen, and a machine that has changed is found out."""
 OTHERS = 1.0
 """How many samples of its own the experience with the others is worth."""
 

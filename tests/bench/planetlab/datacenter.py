@@ -2,28 +2,29 @@
 
 The protocol is that of Beloglazov and Buyya (Concurrency and Computation 24, 2012) as CloudSim 4.0 plays it:
 
-* 800 hosts, each other one an HP ML110 G4 (2 × 1,860 MIPS) and a G5 (2 × 2,660), 4 GiB; their power is SPECpower's table,
-  linear in between. A host without machines is off and draws nothing; switching takes no time and no energy.
+* 800 hosts, each other one an HP ML110 G4 (2 × 1,860 MIPS) and a G5 (2 × 2,660), 4 GiB; their power is SPECpower's
+  table, linear in between. A host without machines is off and draws nothing; switching takes no time and no energy.
 * Machines have one processor of 2,500, 2,000, 1,000 or 500 MIPS and 870, 1,740, 1,740 or 613 MiB: the first quarter of
   them is of the first kind, and so on, as CloudSim's code has it (papers say "evenly").
-* At the beginning each has what it was sold: they are placed one after the other where power grows least, by peak MIPS and
-  memory; the idle power of a host that has to be switched on counts.
-* From then on processors are given by need. Memory counts no more after the beginning: CloudSim's machines hold none while
-  they run (its workload's memory model is the null model; with 4 GiB a host, what it reports couldn't fit). With
-  ``memory=True`` it counts always: then at least 319 hosts must be on.
+* At the beginning each has what it was sold: they are placed one after the other where power grows least, by peak
+  MIPS and memory; the idle power of a host that has to be switched on counts.
+* From then on processors are given by need. Memory counts no more after the beginning: CloudSim's machines hold none
+  while they run (its workload's memory model is the null model; with 4 GiB a host, what it reports couldn't fit).
+  With ``memory=True`` it counts always: then at least 319 hosts must be on.
 * A sample holds until the next one; the policy that is asked at its beginning knows it (``late=0``, as in CloudSim), or
   only the one before (``late=1``, which is stricter: nothing of the five minutes that come is known).
 * A move takes memory / (1 Gbit/s / 2), as CloudSim halves it. Meanwhile the machine gets 90 % of what it would get, its
   source is loaded as before, and its destination with a tenth of it besides.
 
-What is measured, with CloudSim's formulas: energy; SLATAH, the time in which a host that is on gives less than is wanted
-of it, by the time in which hosts are on; PDM, what machines lack while they move by all that is wanted; their product SLAV;
-ESV = energy · SLAV; moves. ESV is 0 without any move however machines suffer, so the shortfall is measured, too: all that is
-lacking by all that is wanted.
+What is measured, with CloudSim's formulas: energy; SLATAH, the time in which a host that is on gives less than is
+wanted of it, by the time in which hosts are on; PDM, what machines lack while they move by all that is wanted; their
+product SLAV; ESV = energy · SLAV; moves. ESV is 0 without any move however machines suffer, so the shortfall is
+measured, too: all that is lacking by all that is wanted.
 
 Different from CloudSim: a host whose machines all happen to want nothing is on and draws idle power (there it counts as
-off); PDM counts the whole of a move, and SLATAH the whole time that a machine is on its way to a host, not from the next
-event on; power is that of the step, not the mean of its beginning and the next one's. None of it favours who moves less.
+off); PDM counts the whole of a move, and SLATAH the whole time that a machine is on its way to a host, not from the
+next event on; power is that of the step, not the mean of its beginning and the next one's. None of it favours who
+moves less.
 """
 
 from __future__ import annotations
@@ -157,7 +158,12 @@ class Datacenter:
                 wanted_all += float(wanted.sum()) * span
                 begun = ended
         return Outcome(
-            energy / 3.6e6, short_s / on_s, lacked_moving / wanted_all, moved, lacked / wanted_all, on_s / STEPS / STEP_S
+            energy / 3.6e6,
+            short_s / on_s,
+            lacked_moving / wanted_all,
+            moved,
+            lacked / wanted_all,
+            on_s / STEPS / STEP_S,
         )
 
     def _first_places(self) -> Ints:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from vhal.driver.page import Bars, Facts, Grid, Lines, Page, Part, Span, Strip, Words
-from vhal.fleet.show.letters import HOT, clean
+from vhal.fleet.show.letters import clean
 
 WIDTH = 960
 LEFT, RIGHT = 150, 16
@@ -20,9 +20,10 @@ LEFT, RIGHT = 150, 16
 MOST_LINES = 10
 """Lines that get a colour and a name; of more only the spread is drawn."""
 LANE = 18
-LETTER = 6.4
+LETTER = 7.2
 """Width of a letter in a drawing."""
 RED, BLUE, GREY = "#b3261e", "#3f6fb5", "#9aa1ab"
+SPANS = {"done": BLUE, "trouble": RED, "unfinished": GREY}
 COLOURS = ("#3f6fb5", "#d9822b", "#3a8f5c", "#b3261e", "#7d5ba6", "#8c6d4f", "#cf6fa5", "#6b7280", "#a3a021", "#2f9aa8")
 
 _STYLE = """
@@ -50,7 +51,7 @@ def render(page: Page) -> str:
         body.append(DRAWN[type(part)](part))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width">\n'
         f"<title>{_text(page.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(body)
@@ -82,6 +83,8 @@ def _bars(part: Bars) -> str:
     scale = _Scale(0.0, most, LEFT, WIDTH - RIGHT - 50)
     drawn = [_grid_line(scale, tick, 22, 24 + 34 * len(part.shares)) for tick in _ticks(most)]
     drawn += [_square(LEFT, GREY, "before"), _square(LEFT + 90, BLUE, "after")]
+    if part.hot is not None:
+        drawn.append(_square(LEFT + 170, RED, f"{part.hot:.0%} and more"))
     for place, (name, pair) in enumerate(part.shares.items()):
         top = 28 + 34 * place
         drawn.append(_label(LEFT - 8, top + 15, _cut(name, LEFT - 12), "end"))
@@ -90,8 +93,8 @@ def _bars(part: Bars) -> str:
             if share is None:
                 drawn.append(_label(LEFT + 4, y + 9, "not known"))
                 continue
-            # What is hot after a plan isn't what a plan is for.
-            drawn.append(_box(LEFT, y, max(1.0, scale(share) - LEFT), 11, RED if row and share >= HOT else colour))
+            hot = part.hot is not None and share >= part.hot
+            drawn.append(_box(LEFT, y, max(1.0, scale(share) - LEFT), 11, RED if hot else colour))
             drawn.append(_label(max(LEFT + 1.0, scale(share)) + 5, y + 9, f"{share:.0%}"))
     return _svg(30 + 34 * len(part.shares) + 16, drawn, "Hosts before and after")
 
@@ -143,7 +146,7 @@ def _extent(begin: float, end: float, label: str) -> tuple[float, float]:
 
 
 def _happened(span: Span, begin: float, end: float, label: str, top: float) -> Iterator[str]:
-    yield _box(begin, top, end - begin, 11, RED if span.trouble else BLUE)
+    yield _box(begin, top, end - begin, 11, SPANS[span.kind])
     if _extent(begin, end, label)[0] < begin:
         yield _label(begin - 5, top + 9, label, "end")
     else:
@@ -189,7 +192,7 @@ def _clock(across: _Scale, until_s: float, bottom: float) -> Iterator[str]:
     for count in range(int(most / step + 1e-9) + 1):
         x = across(count * step * factor)
         yield f'<line x1="{x}" y1="{bottom}" x2="{x}" y2="{bottom + 4}" stroke="#9aa1ab"/>'
-        yield _label(x, bottom + 16, f"{count * step:g}" + (f" {unit}" if count == 0 else ""), "middle")
+        yield _label(x, bottom + 18, f"{count * step:g}" + (f" {unit}" if count == 0 else ""), "middle")
 
 
 def _path(across: _Scale, up: _Scale, times: Sequence[float], values: Sequence[float], colour: str) -> str:
@@ -199,7 +202,9 @@ def _path(across: _Scale, up: _Scale, times: Sequence[float], values: Sequence[f
     return f'<path d="{"".join(words)}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
 
 
-def _band(across: _Scale, up: _Scale, times: Sequence[float], pairs: Sequence[tuple[float, float]], shade: float) -> str:
+def _band(
+    across: _Scale, up: _Scale, times: Sequence[float], pairs: Sequence[tuple[float, float]], shade: float
+) -> str:
     upper = [(across(time), up(pair[1])) for time, pair in zip(times, pairs, strict=True)]
     lower = [(across(time), up(pair[0])) for time, pair in zip(times, pairs, strict=True)]
 
@@ -240,7 +245,9 @@ def _label(x: float, y: float, text: str, anchor: str = "start") -> str:
 
 def _svg(height: float, drawn: Sequence[str], title: str) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {round(height)}" role="img" aria-label="{_text(title)}">' + "".join(drawn) + "</svg>"
+        f'<svg viewBox="0 0 {WIDTH} {round(height)}" role="img" aria-label="{_text(title)}">'
+        + "".join(drawn)
+        + "</svg>"
     )
 
 

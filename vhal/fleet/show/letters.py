@@ -32,9 +32,7 @@ def clean(text: str) -> str:
 
 def wide(text: str) -> int:
     """Return how many columns a terminal needs for a text."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def fitted(text: str, width: int, right: bool = False) -> str:

@@ -63,7 +63,9 @@ def _figure(plan: Plan) -> Figure:
     if not changes:
         figure.text(0.5, 0.5, "no host changes", ha="center")
         return figure
-    for place, (axes, (label, pair)) in enumerate(zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True)):
+    for place, (axes, (label, pair)) in enumerate(
+        zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True)
+    ):
         _bars(axes, changes, label, pair, named=place == 0)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=2)

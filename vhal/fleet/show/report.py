@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vhal.driver.page import Bars, Facts, Grid, Page, Part, Words
 from vhal.fleet.plan import HostChange, Plan
+from vhal.fleet.show.letters import HOT
 from vhal.fleet.show.text import bounded, shares, summary
 from vhal.fleet.snapshot import FleetSnapshot
 
@@ -25,7 +26,8 @@ def of_plan(plan: Plan, snapshot: FleetSnapshot | None = None) -> Page:
     if plan.moves:
         parts.append(("Moves", _moves(plan)))
     if any(change.load is not None for change in plan.hosts):
-        parts.append(("Processors busy", Bars({change.host: change.load or (None, None) for change in plan.hosts})))
+        loads = {change.host: change.load or (None, None) for change in plan.hosts}
+        parts.append(("Processors busy", Bars(loads, HOT)))
     if plan.hosts:
         parts.append(("Processors given away", Bars({change.host: change.cpus for change in plan.hosts})))
         parts.append(("Memory given away", Bars({change.host: change.memory for change in plan.hosts})))

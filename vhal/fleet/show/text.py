@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from vhal.fleet.plan import HostChange, Move, Plan
-from vhal.fleet.show.letters import Line, Word, bar, fitted, heat, percent, wide
+from vhal.fleet.show.letters import Line, Word, bar, clean, fitted, heat, percent, wide
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost, SeenMachine
 from vhal.spec.state import MachineState
 from vhal.spec.units import Bytes
@@ -57,16 +57,26 @@ def busy(host: SeenHost, active: Sequence[SeenMachine]) -> float | None:
     return sum(loads) if len(loads) == len(active) else None
 
 
-def hosts(snapshot: FleetSnapshot, width: int = 80, plain: bool = False) -> list[Line]:
-    """Return a table of the hosts: status, machines, and bars of what is given away and used."""
-    names = _width([host.name for host in snapshot.hosts], "HOST")
-    states = _width([str(host.status) for host in snapshot.hosts], "STATUS")
+def hosts(snapshot: FleetSnapshot, width: int = 80, plain: bool = False, most: int | None = None) -> list[Line]:
+    """Return a table of the hosts: status, machines, and bars of what is given away and used.
+
+    Args:
+        snapshot: The fleet.
+        width: Columns of the terminal.
+        plain: For a terminal that has ASCII only.
+        most: So many at most: those that don't answer and the busiest. A last line says how many were left out.
+    """
+    shown = snapshot.hosts
+    if most is not None and len(shown) > most:
+        shown = tuple(sorted(shown, key=lambda host: _urgency(snapshot, host))[: max(0, most - 1)])
+    names = _width([host.name for host in shown], "HOST")
+    states = _width([str(host.status) for host in shown], "STATUS")
     room = (width - names - states - 2 - 8 - 2) // 3 - 7
     bars = min(MOST_BAR, room) if room >= LEAST_BAR else 0
     head = [fitted("HOST", names), "  ", fitted("STATUS", states), "  ", "MACHINES"]
     head += [f"  {title:<{5 + bars if bars else 4}}" for title in ("CPUS", "MEM", "LOAD")]
     lines: list[Line] = [[Word("".join(head).rstrip(), "bold")]]
-    for host in snapshot.hosts:
+    for host in shown:
         known = host.status is not HostStatus.UNREACHABLE
         count = str(len(snapshot.on[host.name])) if known else "-"
         line = [
@@ -83,7 +93,13 @@ def hosts(snapshot: FleetSnapshot, width: int = 80, plain: bool = False) -> list
             line += _measured(full.cpus, bars, plain, allowed=host.overcommit)
             line += [*_measured(full.memory, bars, plain), *_measured(full.load, bars, plain)]
         lines.append(line)
+    if len(shown) < len(snapshot.hosts):
+        lines.append([Word(f"and {len(snapshot.hosts) - len(shown)} less busy ones")])
     return lines
+
+
+def _urgency(snapshot: FleetSnapshot, host: SeenHost) -> tuple[bool, float, str]:
+    return host.status is not HostStatus.UNREACHABLE, -(shares(snapshot, host).load or 0.0), host.name
 
 
 SORTS: dict[str, Callable[[SeenMachine], tuple[object, ...]]] = {
@@ -136,9 +152,8 @@ def plan(made: Plan, width: int = 80, plain: bool = False) -> list[Line]:
     lines: list[Line] = [[Word(summary(made), "bold")]]
     for place, move in enumerate(made.moves):
         cost = told(move)
-        head = f"{place + 1:>3}. {fitted(move.machine, min(NAME, wide(move.machine)))}"
-        way = f"  {fitted(move.source, min(NAME, wide(move.source)))} → {fitted(move.destination, min(NAME, wide(move.destination)))}"
-        lines.append([Word(head), Word(way.replace("→", "->") if plain else way, "cyan"), Word(f"  {cost}")])
+        head = f"{place + 1:>3}. {_short(move.machine)}"
+        lines.append([Word(head), Word("  " + way(move, plain), "cyan"), Word(f"  {cost}")])
         after = f"after {', '.join(str(each + 1) for each in move.after)}: " if move.after else ""
         lines.append([Word("     " + fitted(f"{after}{move.reason}", max(20, width - 5)).rstrip())])
     if made.hosts:
@@ -147,6 +162,21 @@ def plan(made: Plan, width: int = 80, plain: bool = False) -> list[Line]:
         lines += [[], [Word(bounded(made))]]
     lines += [[Word(fitted(note, max(width, 20)).rstrip())] for note in made.notes]
     return lines
+
+
+def moves(under_way: Sequence[Move], width: int = 80, plain: bool = False) -> list[Line]:
+    """Return the moves that are under way, a line each: what, from where to where, how much, why."""
+    lines: list[Line] = []
+    for move in under_way:
+        words = [Word(_short(move.machine)), Word("  " + way(move, plain), "cyan"), Word(f"  {move.memory}")]
+        used = sum(wide(word.text) for word in words)
+        lines.append([*words, Word("  " + fitted(move.reason, max(0, width - used - 2)).rstrip())])
+    return lines
+
+
+def way(move: Move, plain: bool = False) -> str:
+    """Return from where to where a machine moves."""
+    return f"{_short(move.source)} {'->' if plain else '→'} {_short(move.destination)}"
 
 
 def changes(changed: Sequence[HostChange], width: int = 80, plain: bool = False) -> list[Line]:
@@ -210,5 +240,9 @@ def _share(part: float | None, whole: float) -> float | None:
     return part / whole if part is not None and whole else None
 
 
+def _short(name: str) -> str:
+    return fitted(name, min(NAME, wide(clean(name))))
+
+
 def _width(names: Sequence[str], header: str) -> int:
-    return min(NAME, max(map(wide, [header, *names])))
+    return min(NAME, max(wide(clean(name)) for name in [header, *names]))
