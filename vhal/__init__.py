@@ -1,8 +1,8 @@
 """One typed interface to virtual machines and containers, any engine behind it.
 
-Begin with :func:`connect`. What a machine shall be is a :class:`MachineSpec`; whatever takes long can be an
-:class:`Operation` (:func:`begin`). The other nouns are in :mod:`vhal.spec`, the errors in :mod:`vhal.errors`, the
-contract for backends in :mod:`vhal.driver`, the asynchronous face in :mod:`vhal.aio`.
+Begin with :func:`connect`; several hosts are a :class:`Fleet`. What a machine shall be is a :class:`MachineSpec`;
+whatever takes long can be an :class:`Operation` (:func:`begin`). The other nouns are in :mod:`vhal.spec`, the errors in
+:mod:`vhal.errors`, the contract for backends in :mod:`vhal.driver`, the asynchronous face in :mod:`vhal.aio`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vhal.driver.event import Event, EventKind
     from vhal.driver.migration import MigrationPolicy, MigrationResult
     from vhal.errors import VhalError
+    from vhal.fleet.fleet import Fleet
     from vhal.host import Host, connect
     from vhal.machine import Machine
     from vhal.operation import Operation, begin
@@ -35,6 +36,7 @@ _HOMES = {
     "driver.event": ["Event", "EventKind"],
     "driver.migration": ["MigrationPolicy", "MigrationResult"],
     "errors": ["VhalError"],
+    "fleet.fleet": ["Fleet"],
     "host": ["Host", "connect"],
     "machine": ["Machine"],
     "operation": ["Operation", "begin"],
@@ -56,6 +58,7 @@ __all__ = [
     "Disk",
     "Event",
     "EventKind",
+    "Fleet",
     "Gpu",
     "Host",
     "Machine",

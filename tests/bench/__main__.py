@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bench.measure import Ratio
 
-GROUPS = ("imports", "simulator", "listing", "lifecycle", "migration", "containers")
+GROUPS = ("imports", "simulator", "listing", "lifecycle", "migration", "containers", "fleet")
 
 
 def main() -> int:

@@ -3,7 +3,8 @@
 ========  ==============================================================================================
 python    is run; the blocks of one page share their names, and the temporary folder that they run in
 output    is what the block before it printed; ``…`` stands for anything
-toml      is read: as a spec, as hosts.toml, as a scenario or, with a ``project`` table, as TOML only
+toml      is read: as a spec, as hosts.toml, as fleet.toml if it is named so, as a scenario or, with a ``project``
+          table, as TOML only
 json      is read as a spec; so is yaml
 console   each line that begins with ``$`` is looked at; see ``tests.docs.commands``
 text      is shown and not judged
@@ -117,6 +118,11 @@ def _toml(example: Example) -> None:
     if _is_file(example) and "hosts" not in data:
         return
     if "project" in data:
+        return
+    if body.startswith("# fleet.toml\n"):
+        from vhal.fleet.file import FleetFile
+
+        FleetFile(**data)
         return
     if isinstance(data.get("hosts"), list):
         from vhal_mock.scenario import Scenario

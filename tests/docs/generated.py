@@ -28,6 +28,9 @@ from vhal import errors
 from vhal.cli.app import EXIT_CODES, app
 from vhal.driver.capability import CAPABILITIES
 from vhal.driver.fault import FaultKind
+from vhal.fleet.entry import HostEntry, Keeping
+from vhal.fleet.file import FleetFile
+from vhal.fleet.rules import Rule
 from vhal.layers import chaos
 from vhal.migration.decision import Sight, decide
 from vhal.registry import registry
@@ -149,6 +152,22 @@ def scenario_fields() -> str:
     return "\n\n".join(f"### {title[0].upper()}{title[1:]}\n\n{_fields(model)}" for title, model in tables)
 
 
+def fleet_fields() -> str:
+    """Return the fields of a fleet's file, table by table."""
+    tables = (("The file", FleetFile), ("`[hosts.NAME]`", HostEntry), ("`[defaults]`", Keeping))
+    return "\n\n".join(f"### {title}\n\n{_fields(model)}" for title, model in tables)
+
+
+def fleet_rules() -> str:
+    """Return the kinds of rule, and what each takes."""
+    rows = []
+    for model in get_args(get_args(Rule)[0]):
+        fields = [name for name in model.model_fields if name not in ("kind", "name")]
+        kind = model.model_fields["kind"].default
+        rows.append((f"`{kind}`", ", ".join(f"`{name}`" for name in fields), inspect.getdoc(model) or ""))
+    return table(["kind", "takes", "what must hold"], rows)
+
+
 def scenario_actions() -> str:
     """Return what can happen in a scenario, and what each takes."""
     rows = []
@@ -189,7 +208,7 @@ def _said(model: type) -> dict[str, str]:
     """Return the docstrings of a class's fields, its bases' too."""
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):
-        if not base.__module__.startswith("vhal_mock"):
+        if not base.__module__.startswith(("vhal_mock", "vhal.fleet")):
             continue
         body = cast(ast.ClassDef, ast.parse(dedent(inspect.getsource(base))).body[0]).body
         for field, text in itertools.pairwise(body):
@@ -245,6 +264,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "decisions": decisions,
     "fault-points": fault_points,
     "fault-kinds": fault_kinds,
+    "fleet-fields": fleet_fields,
+    "fleet-rules": fleet_rules,
     "scenario-fields": scenario_fields,
     "scenario-actions": scenario_actions,
     "scenario-action-fields": scenario_action_fields,

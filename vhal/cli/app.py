@@ -69,6 +69,15 @@ HOSTS = {
     "show": Entry("vhal.cli.hosts:show", "Show one host, and what it can do."),
 }
 
+FLEET = {
+    "hosts": Entry("vhal.cli.fleet.hosts:hosts", "List the fleet's hosts and how full they are."),
+    "machines": Entry("vhal.cli.fleet.hosts:machines", "List the fleet's machines and what they use."),
+    "report": Entry("vhal.cli.fleet.report:report", "Show what is bought, allocated, used and wasted."),
+    "explain": Entry("vhal.cli.fleet.create:explain", "Say where a machine would be made, and why."),
+    "create": Entry("vhal.cli.fleet.create:create", "Make a machine on the host that is best for it."),
+    "capture": Entry("vhal.cli.fleet.capture:capture", "Write the fleet down, as a snapshot to plan from."),
+}
+
 SECTIONS = {
     "Machines": {
         "machine": Entry("vhal.cli.app:machine", "All of the following, as 'vhal machine VERB'."),
@@ -77,6 +86,7 @@ SECTIONS = {
     "Hosts": {
         "hosts": HOSTS["list"],
         "host": Entry("vhal.cli.app:host", "Look at one host."),
+        "fleet": Entry("vhal.cli.app:fleet", "Look after several hosts at once."),
         "stats": Entry("vhal.cli.stats:stats", "Show what active machines use."),
         "events": Entry("vhal.cli.events:events", "Tell what happens to machines, until interrupted."),
         "capture": Entry("vhal.cli.capture:capture", "Write hosts and machines down, as a world to simulate."),
@@ -154,6 +164,7 @@ def _usage(error: click.ClickException) -> VhalError:
 
 machine = LazyGroup("machine", sections={"Commands": MACHINES}, help="Make, look at, run and move machines.")
 snapshot = LazyGroup("snapshot", sections={"Commands": SNAPSHOTS}, help="Keep machines as they are, and go back to it.")
+fleet = LazyGroup("fleet", sections={"Commands": FLEET}, help="Look after several hosts at once.")
 host = LazyGroup("host", sections={"Commands": HOSTS}, help="Look at hosts.")
 app = App(
     "vhal",

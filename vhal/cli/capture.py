@@ -52,7 +52,7 @@ def capture(session: Session, names: tuple[str, ...], all_: bool, output: Path, 
     from vhal.capture import merged
 
     world = merged(parts.values())
-    _write(output, json.dumps(world, indent=2) + "\n")
+    write(output, json.dumps(world, indent=2) + "\n")
     session.warn(list(dead.values()))
     if session.json:
         errors = [{"place": place, "error": error.as_dict()} for place, error in dead.items()]
@@ -87,7 +87,7 @@ def _incomplete(dead: dict[str, VhalError], count: int) -> VhalError:
     )
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a file that only its owner can read: all of it, or nothing."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:

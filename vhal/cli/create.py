@@ -68,7 +68,7 @@ def create(
     """
     if name and named and name != named:
         raise Usage(f"two names are given: {name!r} and {named!r}", "give one")
-    base = _read(file, cast("Format", format)) if file else None
+    base = read(file, cast("Format", format)) if file else None
     spec = gather(base, name or named, **flags)
     host = session.host()
     vm = follow(session, vhal.begin(host.create, spec, timeout_s=timeout))
@@ -127,7 +127,8 @@ def _boot(base: vhal.MachineSpec | None, image: str | None, kernel: dict[str, st
     return {"source": "kernel", **old, **kernel}
 
 
-def _read(file: str, format: Format) -> vhal.MachineSpec:
+def read(file: str, format: Format) -> vhal.MachineSpec:
+    """Return the spec in a file, or on stdin for ``-``, which is written in ``format``."""
     if file != "-":
         return vhal.load_spec(file)
     from vhal.spec.load import parse_spec

@@ -1,6 +1,6 @@
 """What is there: the answers of a fleet's hosts, put together as one snapshot.
 
-Each host is looked at in two to four calls, whatever it holds. A host that doesn't answer is in the snapshot with the
+Each host is looked at in three calls, whatever it holds. A host that doesn't answer is in the snapshot with the
 reason and nothing else: what it held is neither remembered nor guessed. Nothing is decided here.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vhal.driver.answer import YES
 from vhal.driver.capability import METRICS, MIGRATION
 from vhal.driver.context import Context
 from vhal.errors import InvalidConfig, VhalError
@@ -68,7 +69,8 @@ def look(host: Host, over_s: float, movable: bool) -> Look:
     info = guard.describe()
     machines = guard.machines()
     samples.append(_usage(guard))
-    migration = guard.can(MIGRATION)
+    # What moves nothing says so without a round trip; of the others it is only asked where it was asked for.
+    migration = guard.can(MIGRATION) if movable or guard.provides(MIGRATION) is None else YES
     answers = {each.id: guard.can(MIGRATION, each) for each in machines} if movable and migration else {}
     return Look(guard.host_id, info, machines, samples, migration, answers)
 
@@ -142,7 +144,7 @@ def machine(
         state=info.state,
         cpus=info.cpus,
         memory=Bytes(info.memory),
-        gpus=FrozenDict(whole_gpus(info.spec)) if info.spec else FrozenDict(),
+        gpus=FrozenDict(whole_gpus(info.spec)) if info.spec is not None and info.spec.gpus else FrozenDict(),
         load=load,
         moved_s=moved_s,
         movable=can is None or bool(can),

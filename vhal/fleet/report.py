@@ -18,6 +18,7 @@ A pure function of a snapshot; nothing is decided by it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from vhal.fleet.placement import candidate
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost, SeenMachine
@@ -67,6 +68,15 @@ class Report(Model):
     """Those that don't answer have nothing in them."""
     fleet: Use
     """Of all that answer."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it JSON-ready, with what is wasted."""
+
+        def of(use: Use) -> dict[str, Any]:
+            wasted = {"cpus": use.cpus.wasted, "memory": use.memory.wasted}
+            return {**use.model_dump(mode="json"), "wasted": wasted}
+
+        return {"taken_s": self.taken_s, "hosts": [of(use) for use in self.hosts], "fleet": of(self.fleet)}
 
     def __str__(self) -> str:
         return "\n".join(_lines([HEADERS, *(row(use) for use in (*self.hosts, self.fleet))]))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -29,6 +29,8 @@ FORMAT = 1
 """Version of the file format. A newer one is refused; an older one would be converted here."""
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Factor = Annotated[float, Field(ge=1, le=64)]
 
 
 class Load(Model):
@@ -67,14 +69,14 @@ class SeenHost(Model):
     status: HostStatus = HostStatus.UP
     reason: str = ""
     """Why it is unreachable or cordoned, in words."""
-    cpus: Annotated[int, Field(ge=0)] = 0
+    cpus: Count = 0
     """Logical processors."""
     memory: Bytes = Bytes(0)
     """All there is."""
-    reserved_cpus: Annotated[float, Field(ge=0)] = 0.0
+    reserved_cpus: Amount = 0.0
     reserved_memory: Bytes = Bytes(0)
     """What the host keeps for itself: machines never get it."""
-    overcommit: Annotated[float, Field(ge=1, le=64)] = 1.0
+    overcommit: Factor = 1.0
     """How many virtual processors may be given away for each of the host's."""
     gpus: FrozenDict[str, int] = FrozenDict()
     """Model → how many of them it has."""
@@ -104,7 +106,7 @@ class SeenMachine(Model):
     """Name of the host in this snapshot."""
     kind: MachineKind = MachineKind.VM
     state: MachineState = MachineState.RUNNING
-    cpus: Annotated[int, Field(ge=0)] = 1
+    cpus: Count = 1
     memory: Bytes = Bytes(0)
     """What it was promised."""
     gpus: FrozenDict[str, int] = FrozenDict()
@@ -125,6 +127,9 @@ class SeenMachine(Model):
         """What a selector of machines looks at: the labels, ``name``, ``id``, ``host``, ``kind`` and ``state``."""
         facts = {"name": self.name, "id": self.id, "host": self.host, "kind": str(self.kind), "state": str(self.state)}
         return {**self.labels, **facts}
+
+
+S = TypeVar("S", SeenHost, SeenMachine)
 
 
 class FleetSnapshot(Model):
@@ -190,6 +195,16 @@ class FleetSnapshot(Model):
         held = [f"{each.id} {each.host} {each.state} {each.cpus} {each.memory:d}" for each in self.machines]
         text = "\n".join([*sorted(told), *sorted(held), *(rule.model_dump_json() for rule in self.rules)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def without_secrets(self) -> FleetSnapshot:
+        """Return the snapshot as it may be kept and shown: with labels masked that look like secrets."""
+        from vhal.layers.scrub import Scrubber
+
+        def masked(seen: S) -> S:
+            labels: dict[str, str] = Scrubber().scrubbed(dict(seen.labels))
+            return seen.replace(labels=labels) if labels != seen.labels else seen
+
+        return self.replace(hosts=tuple(map(masked, self.hosts)), machines=tuple(map(masked, self.machines)))
 
     def save(self, path: str | Path) -> None:
         """Write it to a file, as JSON."""
