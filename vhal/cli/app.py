@@ -75,6 +75,8 @@ FLEET = {
     "report": Entry("vhal.cli.fleet.report:report", "Show what is bought, allocated, used and wasted."),
     "explain": Entry("vhal.cli.fleet.create:explain", "Say where a machine would be made, and why."),
     "create": Entry("vhal.cli.fleet.create:create", "Make a machine on the host that is best for it."),
+    "show": Entry("vhal.cli.fleet.show:show", "Show a plan: as text, as a picture, as a page."),
+    "metrics": Entry("vhal.cli.fleet.metrics:metrics", "Serve the fleet's figures to Prometheus."),
     "capture": Entry("vhal.cli.fleet.capture:capture", "Write the fleet down, as a snapshot to plan from."),
 }
 
@@ -87,6 +89,7 @@ SECTIONS = {
         "hosts": HOSTS["list"],
         "host": Entry("vhal.cli.app:host", "Look at one host."),
         "fleet": Entry("vhal.cli.app:fleet", "Look after several hosts at once."),
+        "top": Entry("vhal.cli.top:top", "Show a fleet live: hosts, moves under way, machines."),
         "stats": Entry("vhal.cli.stats:stats", "Show what active machines use."),
         "events": Entry("vhal.cli.events:events", "Tell what happens to machines, until interrupted."),
         "capture": Entry("vhal.cli.capture:capture", "Write hosts and machines down, as a world to simulate."),

@@ -12,7 +12,7 @@ from vhal.fleet.snapshot import FleetSnapshot, Load, SeenHost, SeenMachine
 from vhal.spec.units import Bytes
 
 UNIT_MIPS = 10.0
-"""A processor in the snapshot. Hosts of one fleet have processors of different speeds here, and snapshots count them."""
+"""A processor of the snapshot: hosts have processors of different speeds here, and snapshots only count them."""
 MIB = 1 << 20
 
 

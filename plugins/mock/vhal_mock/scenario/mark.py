@@ -1,4 +1,4 @@
-"""What is marked when a result is drawn: moves as long as they took, troubles from when they began to when they ended."""
+"""What is marked when a result is drawn: moves and troubles, from when they began to when they ended."""
 
 from __future__ import annotations
 
