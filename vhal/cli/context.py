@@ -156,8 +156,6 @@ class Session:
         from vhal.errors import AccessDenied
         from vhal.fleet.show.html import render
 
-        if not path.absolute().parent.is_dir():
-            raise NotFound(f"there is no folder {path.parent}", hint="make it, or write the page elsewhere")
         try:
             path.write_text(render(page), encoding="utf-8")
         except OSError as error:

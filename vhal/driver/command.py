@@ -39,9 +39,8 @@ class Shell(Protocol):
         """Tell people on stderr what happened, unless they want to hear nothing."""
 
     def page(self, page: Page, path: Path) -> None:
-        """Write a page for people to a file, as HTML.
+        """Write a page for people to a file, as HTML. Whether its folder is there is asked before, by the caller.
 
         Raises:
-            vhal.errors.NotFound: The file's folder isn't there.
             vhal.errors.AccessDenied: It can't be written.
         """

@@ -45,13 +45,15 @@ def run(
     FILE is TOML or JSON: hosts, machines, and what happens when. The same file and seed give the same, byte for byte.
     What fails in it is a part of the story, and no failure of this command.
     """
+    from vhal.driver.picture import check, check_folder
     from vhal_mock.scenario import run as happen
     from vhal_mock.scenario import timeline
 
+    # Now, not when all has happened.
     if plot is not None:
-        from vhal.driver.picture import check
-
-        check(plot)  # now, not when all has happened
+        check(plot)
+    if html is not None:
+        check_folder(html)
     result = happen(_scenario(file, seed, until_s), shell.connect, file)
     if plot is not None:
         from vhal_mock.scenario.plot import draw

@@ -30,16 +30,18 @@ def views(function: F) -> F:
     return click.option("--plot", type=path, help="Draw it, too: a file that ends in .png or .svg.")(function)
 
 
-def check(plot: Path | None) -> None:
-    """Return if a picture can be drawn: said before a plan is made.
+def check(plot: Path | None, html: Path | None) -> None:
+    """Return if a plan can be drawn: said before it is made.
 
     Raises:
         vhal.errors.VhalError: As :func:`vhal.driver.picture.check`.
     """
-    if plot is not None:
-        from vhal.driver.picture import check as check_picture
+    from vhal.driver import picture
 
-        check_picture(plot)
+    if plot is not None:
+        picture.check(plot)
+    if html is not None:
+        picture.check_folder(html)
 
 
 def tell(
@@ -86,7 +88,7 @@ def show(session: Session, file: Path, snapshot: str | None, plot: Path | None, 
     """
     from vhal.fleet.snapshot import FleetSnapshot
 
-    check(plot)
+    check(plot, html)
     plan = _read(file)
     tell(session, plan, None if snapshot is None else FleetSnapshot.load(snapshot), plot, html)
 

@@ -129,7 +129,8 @@ def _strip(part: Strip) -> str:
     lanes: list[float] = []
     drawn: list[str] = []
     for span in sorted(part.spans, key=lambda span: (span.begun_s, span.ended_s, span.label)):
-        begin, end = across(span.begun_s), max(across(span.ended_s), across(span.begun_s) + 3)
+        begin = across(span.begun_s)
+        end = max(across(min(span.ended_s, part.until_s)), begin + 3)
         label = _cut(span.label, WIDTH / 2)
         left, right = _extent(begin, end, label)
         place = next((place for place, free in enumerate(lanes) if free <= left), len(lanes))
