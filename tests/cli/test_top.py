@@ -21,7 +21,10 @@ import pytest
 import vhal
 from tests.cli.harness import Cli
 from tests.unit.fleets import fleet, host, machine
+from vhal.fleet.apply import PLAN
+from vhal.fleet.carrier import steps
 from vhal.fleet.plan import HostChange, Move, Plan
+from vhal.journal import Journal, StepState
 from vhal.spec.units import Bytes
 
 VHAL = Path(sys.executable).with_name("vhal")
@@ -73,6 +76,21 @@ def test_top_for_programs(cli: Cli, web: vhal.Machine, monkeypatch: pytest.Monke
     assert [each["name"] for each in item["hosts"]] == ["a", "b"]
     assert item["machines"][0]["name"] == web.name
     assert item["moves"] == []
+
+
+def test_moves_that_a_plan_is_at_are_shown(cli: Cli, journal: Path) -> None:
+    moves = [
+        Move(machine=name, id=name, source="a", destination="b", reason=f"{name} is why", memory=Bytes("1GiB"),
+             transferred=Bytes("1GiB"), total_s=1.0, downtime_s=0.1)
+        for name in ("web", "db")
+    ]  # fmt: skip
+    with Journal(journal) as book, book.begin(PLAN, {}, steps(moves)) as held:
+        held.mark(0, StepState.BEGUN)
+        assert [move["machine"] for move in cli.items("top", *TWO)[0]["moves"]] == ["web"]
+        lines = cli("top", *TWO).stdout.splitlines()
+        assert lines[0].endswith(", 1 moving")
+        assert lines[lines.index("MOVES UNDER WAY") + 1] == "web  a → b  1 GiB  web is why"
+    assert cli.items("top", *TWO)[0]["moves"] == []
 
 
 def test_a_name_cant_repaint_the_terminal(cli: Cli, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_whatever_the_fleet_memory_fits_after_each_move(places: list[tuple[int, 
     machines = [machine(f"m{n}", f"h{at}", busy, memory=size * GIB) for n, (at, busy, size) in enumerate(places)]
     snapshot = fleet(*hosts, machines=machines)
     plan = cool(snapshot, steady(snapshot), CoolSettings(empty=empty))
-    held = {name: sum(each.memory for each in on) for name, on in snapshot.on.items()}
+    held = {name: sum(int(each.memory) for each in on) for name, on in snapshot.on.items()}
     for move in plan.moves:
         held[move.source] -= move.memory
         held[move.destination] += move.memory

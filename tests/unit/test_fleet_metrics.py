@@ -20,6 +20,7 @@ from vhal.fleet.plan import Move
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load
 from vhal.journal import Journal, StepState
 from vhal.spec.state import MachineState
+from vhal.spec.units import Bytes
 
 HOSTILE = 'a"b\\c\nd'
 
@@ -52,7 +53,7 @@ def move(name: str) -> Move:
 
 
 def moved(name: str, outcome: Outcome = Outcome.MOVED) -> MoveResult:
-    return MoveResult(move=move(name), outcome=outcome, seconds=4.0, downtime_s=0.15, transferred=2 * GIB)
+    return MoveResult(move=move(name), outcome=outcome, seconds=4.0, downtime_s=0.15, transferred=Bytes(2 * GIB))
 
 
 def test_hosts() -> None:

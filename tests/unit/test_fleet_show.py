@@ -45,9 +45,16 @@ def seen() -> FleetSnapshot:
 
 def planned(name: str = "web") -> Plan:
     move = Move(
-        machine=name, id="1", source="a", destination="b", reason="a is hot", memory=Bytes(4 * GIB), transferred=Bytes(5 * GIB),
-        total_s=4.0, downtime_s=0.25,
-    )  # fmt: skip
+        machine=name,
+        id="1",
+        source="a",
+        destination="b",
+        reason="a is hot",
+        memory=Bytes(4 * GIB),
+        transferred=Bytes(5 * GIB),
+        total_s=4.0,
+        downtime_s=0.25,
+    )
     return Plan(
         snapshot="0123456789abcdef",
         moves=(move, move.replace(machine="db", id="2", after=(0,))),

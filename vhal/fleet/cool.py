@@ -4,7 +4,7 @@ A host is hot when what its machines are expected to want leaves too little spar
 is over before a machine has moved isn't worth the move. What is packed is packed with more spare than what counts as
 hot, so that nothing which was just moved is moved again.
 
-This is no balance: loads aren't evened out. For that see :mod:`vhal.fleet.balance`.
+This is no balance: loads aren't evened out. That is ``vhal.fleet.balance``.
 """
 
 from __future__ import annotations
