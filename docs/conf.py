@@ -26,7 +26,7 @@ exclude_patterns = ["_build", "demo"]
 html_theme = "furo"
 html_title = f"vhal {version}"
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

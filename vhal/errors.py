@@ -192,13 +192,14 @@ class PlacementRefused(InsufficientResources):
 
     code = "placement-refused"
 
-    def __init__(self, message: str, *, explanation: Explanation, **facts: Any) -> None:
+    def __init__(self, message: str, *, explanation: Explanation | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.explanation = explanation
 
     def as_dict(self) -> dict[str, Any]:
         """Return the error with what was said of each host, JSON-ready."""
-        return {**super().as_dict(), "explanation": self.explanation.model_dump(mode="json")}
+        told = None if self.explanation is None else self.explanation.model_dump(mode="json")
+        return {**super().as_dict(), "explanation": told}
 
 
 class ImageRejected(VhalError):

@@ -151,6 +151,8 @@ class Host:
 
         stream = EventStream(self.guard.require(EVENTS).subscribe)
         self._streams.add(stream)
+        if not self._open:  # somebody closed it meanwhile, and may not have seen the stream
+            stream.close()
         return stream
 
     def usage(self) -> dict[str, Usage]:

@@ -86,6 +86,10 @@ class Registry:
         Raises:
             vhal.errors.PluginError: It isn't installed, isn't allowed, is there twice, can't be loaded or doesn't fit.
         """
+        # Without the lock: a plugin that hangs while it is loaded must not keep anybody from those that are loaded.
+        loaded = self._backends.get(name)
+        if loaded is not None:
+            return loaded
         with self._lock:
             loaded = self._backends.get(name)
             if loaded is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bench.measure import Ratio
 
-GROUPS = ("imports", "simulator", "listing", "lifecycle", "migration", "containers", "fleet", "planetlab")
+GROUPS = ("imports", "simulator", "listing", "lifecycle", "migration", "containers", "fleet", "drain", "planetlab")
 DATA = {"planetlab"}
 """Groups that take a folder of data; without one they make up their own."""
 

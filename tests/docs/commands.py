@@ -1,13 +1,15 @@
 """How a ``console`` block is judged.
 
-``vhal`` commands that touch nothing, or only simulated hosts, are run, all of a block in one process, and what is shown
-below them is what they print. Other ``vhal`` commands must be understood by the command line: the command, its options
-and their values exist. Of other programs' commands, those are looked up that can be: targets of make, verbs of the
-test bed, files given to pytest. Where the page has written tests, ``pytest`` runs them, and prints what is shown.
+``vhal`` commands that touch nothing, or only simulated hosts or the page's folder, are run, all of a block in one
+process, and what is shown below them is what they print. Other ``vhal`` commands must be understood by the command
+line: the command, its options and their values exist. Of other programs' commands, those are looked up that can be:
+targets of make, verbs of the test bed, files given to pytest. Where the page has written tests, ``pytest`` runs them,
+and prints what is shown.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -20,7 +22,7 @@ import click
 from click.testing import CliRunner
 
 ROOT = Path(__file__).parents[2]
-HARMLESS = {"backends", "schema", "completion", "sim", "--help", "--version"}
+HARMLESS = {"backends", "new-backend", "schema", "completion", "sim", "--help", "--version"}
 OFFLINE = {("fleet", "show")}
 """Commands of a group that only read files."""
 VERBS = {"up", "down", "status", "exec"}
@@ -77,14 +79,26 @@ def _run(arguments: list[str], shown: str) -> Iterator[str]:
 
 
 def _tested(arguments: list[str], shown: str, folder: Path) -> Iterator[str]:
-    """Run a page's tests as a reader would, who hasn't the plugins that these tests need."""
+    """Run a page's tests as a reader would, who hasn't the plugins that these tests need. They leave nothing behind."""
     from tests.docs.examples import same
 
+    scratch = folder / "scratch"
+    scratch.mkdir(exist_ok=True)
     plain = {**os.environ, "PYTEST_ADDOPTS": "-p no:cacheprovider -p no:asyncio", "PYTHONDONTWRITEBYTECODE": "1"}
+    plain["TMPDIR"] = str(scratch)
     command = [sys.executable, "-m", "pytest", *arguments]
     ran = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True, timeout=120, check=False)
     if not same(shown, ran.stdout):
         yield f"pytest {shlex.join(arguments)}\nshown:\n{shown}\nprinted:\n{ran.stdout}{ran.stderr}"
+    # pytest keeps its own folder for whoever wants to look into it.
+    yield from (f"{path} is left" for path in scratch.iterdir() if not path.name.startswith("pytest-of-"))
+    yield from (f"process {words!r} is left" for words in _running() if str(scratch).encode() in words)
+
+
+def _running() -> Iterator[bytes]:
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            yield process.read_bytes()
 
 
 def _understood(arguments: list[str]) -> Iterator[str]:

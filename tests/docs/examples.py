@@ -11,7 +11,8 @@ text      is shown and not judged
 ========  ==============================================================================================
 
 A ``python`` or ``toml`` block whose first line is ``# NAME.py`` or ``# NAME.toml`` is that file, and is written to the
-page's folder, in which the page's commands run. Below ``pytest`` only what matters needs to be shown, with ``…``.
+page's folder, in which the page's commands run, and from which its examples import. Below ``pytest`` only what matters
+needs to be shown, with ``…``.
 
 A ``python`` block that begins with ``# real:`` is for the test bed: ``test_real_examples.py`` runs it there.
 """
@@ -22,12 +23,14 @@ import contextlib
 import io
 import os
 import re
+import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, cast
+from unittest import mock
 
 from sybil import Document, Example, Region, Sybil
 
@@ -35,7 +38,7 @@ from tests.docs.commands import judge
 
 FENCE = re.compile(r"^```(?P<language>python|output|toml|json|yaml|console)\n(?P<body>.*?)^```$", re.M | re.S)
 REAL = "# real:"
-FILE = re.compile(r"# (?P<name>[\w-]+\.(?:py|toml))\n")
+FILE = re.compile(r"# (?P<name>(?:[\w-]+/)*[\w-]+\.(?:py|toml))\n")
 
 
 def sybil() -> Sybil:
@@ -81,9 +84,12 @@ def teardown(namespace: dict[str, Any]) -> None:
 def _inside(folder: str) -> Iterator[None]:
     before = Path.cwd()
     os.chdir(folder)
+    sys.path.insert(0, folder)
     try:
-        yield
+        with mock.patch.dict(os.environ, {"VHAL_JOURNAL": str(Path(folder) / "journal.sqlite")}):
+            yield
     finally:
+        sys.path.remove(folder)
         os.chdir(before)
 
 
@@ -92,7 +98,9 @@ def _is_file(example: Example) -> bool:
     _, body = example.parsed
     named = FILE.match(body)
     if named is not None:
-        (Path(example.namespace["_folder"].name) / named["name"]).write_text(body)
+        file = Path(example.namespace["_folder"].name) / named["name"]
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(body)
     return named is not None
 
 

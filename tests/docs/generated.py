@@ -9,7 +9,7 @@ import ast
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import cast, get_args
@@ -24,10 +24,13 @@ from vhal_mock.scenario import Scenario
 from vhal_mock.scenario.event import AnyEvent
 from vhal_mock.spec import GpuSpec, HostSpec, LinkSpec, PlacedMachine
 
+from tests.docs import backends
+from tests.docs.markdown import table
 from vhal import errors
 from vhal.cli.app import EXIT_CODES, app
 from vhal.driver.capability import CAPABILITIES
 from vhal.driver.fault import FaultKind
+from vhal.driver.version import SPI
 from vhal.fleet.entry import HostEntry, Keeping
 from vhal.fleet.file import FleetFile
 from vhal.fleet.rules import Rule
@@ -35,25 +38,24 @@ from vhal.layers import chaos
 from vhal.migration.decision import Sight, decide
 from vhal.registry import registry
 from vhal.spec.frozen import FrozenDict
-from vhal.spec.state import TRANSITIONS, MachineState
+from vhal.spec.state import MachineState
+from vhal.testing import BackendSuite, choices
+from vhal.testing.conformance.rows import rows
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 _MARK = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.S)
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers), *lines])
-
-
 def transitions() -> str:
     """Return which call may begin in which state, and where it ends."""
-    rows = [
-        (f"`{call}`", ", ".join(f"`{state}`" for state in starts), _ends(set(starts.items())))
-        for call, starts in TRANSITIONS.items()
-    ]
+    rows = []
+    for call, operation in choices.SPELLINGS.items():
+        found = choices.ends(operation)
+        anywhere = len(found) == len(MachineState)
+        starts = "any" if anywhere else ", ".join(f"`{state}`" for state in found)
+        name, comma, rest = call.partition(",")
+        rows.append((f"`{name}`{comma}{rest}", starts, _ends(set(found.items()))))
     return table(["call", "from", "to"], rows)
 
 
@@ -91,6 +93,15 @@ def capabilities() -> str:
         constant = f"{{data}}`~vhal.driver.capability.{key.id.upper()}`"
         rows.append((constant.replace("{data}", "").replace("~vhal.driver.capability.", ""), key.id, key.summary))
     return table(["key", "id", "what"], rows)
+
+
+def kit() -> str:
+    """Return the rows of the conformance suite, each with its anchor."""
+    said = [
+        (f"[{row.id}]{{#{row.id.lower()}}}", row.layer, row.tier(SPI), row.sentence)
+        for row in rows(BackendSuite).values()
+    ]
+    return table(["id", "layer", "tier", "what"], said)
 
 
 def urls() -> str:
@@ -260,6 +271,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "active": active,
     "errors": error_table,
     "capabilities": capabilities,
+    "kit": kit,
     "urls": urls,
     "decisions": decisions,
     "fault-points": fault_points,
@@ -272,6 +284,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "points": chaos_points,
     "exit-codes": exit_codes,
     "cli": cli,
+    "layers": backends.layers,
+    "backend-versions": backends.versions,
+    "backend-capabilities": backends.capabilities,
+    "backend-rows": backends.row_table,
 }
 
 

@@ -14,6 +14,7 @@ from vhal.driver.fault import Fault
 from vhal.driver.migration import MigrationPolicy
 from vhal.errors import (
     Busy,
+    InsufficientResources,
     JournalError,
     MigrationFailed,
     MigrationInDoubt,
@@ -305,6 +306,17 @@ def test_without_a_new_plan_the_old_one_goes_on(journal: Journal) -> None:
     assert outcomes(applied) == ["failed", "moved"]
 
 
+def test_without_being_able_to_plan_the_old_plan_goes_on(journal: Journal) -> None:
+    def fails(now: FleetSnapshot) -> Plan:
+        raise InsufficientResources("no room", hint="none")
+
+    with Stand(world(THREE)) as fleet:
+        fleet.world.inject(Fault(at="migration.transfer.round", machine="web"))
+        plan = fleet.plan(("web", "b"), ("db", "b"))
+        applied = apply(plan, fleet, ApplySettings(fleet=1), journal=journal, replan=fails)
+    assert outcomes(applied) == ["failed", "moved"]
+
+
 def test_plans_are_not_made_for_ever(journal: Journal) -> None:
     with Stand(world(THREE)) as fleet:
         fleet.world.inject(Fault(at="migration.transfer.round", times=None))
@@ -405,16 +417,17 @@ def test_two_plans_that_move_one_machine(journal: Journal) -> None:
         apply(plan, fleet, journal=journal, on_event=listen).check()
 
 
-def test_what_a_listener_raises_ends_it(journal: Journal) -> None:
+@pytest.mark.parametrize(("kind", "where"), [("begun", "a"), ("progress", "a"), ("ended", "b")])
+def test_what_a_listener_raises_ends_it(journal: Journal, kind: str, where: str) -> None:
     def listen(event: MoveEvent) -> None:
-        if event.kind == "ended":
+        if event.kind == kind:
             raise ZeroDivisionError
 
     with Stand(world(THREE)) as fleet:
         plan = fleet.plan(("web", "b"), ("db", "c"))
         with pytest.raises(ZeroDivisionError):
             apply(plan, fleet, ApplySettings(fleet=1), journal=journal, on_event=listen)
-        assert places(fleet.world) == {"web": "b", "db": "a", "job": "a"}
+        assert places(fleet.world) == {"web": where, "db": "a", "job": "a"}
 
 
 def test_hosts_that_are_emptied_are_marked_first(journal: Journal) -> None:

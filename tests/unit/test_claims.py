@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vhal.fleet.snapshot import SeenMachine
 
 CHILD = """
 import sys
+import tempfile
 from pathlib import Path
 from vhal.fleet.claims import Claims
 from vhal.fleet.snapshot import SeenMachine
@@ -72,7 +74,7 @@ def test_what_was_not_made_does_not_count(claims: Claims) -> None:
 
 def test_who_finds_no_place_claims_nothing(claims: Claims) -> None:
     def refuse(_: Sequence[Claim]) -> tuple[str, SeenMachine]:
-        raise PlacementRefused("no", explanation=None)  # type: ignore[arg-type]
+        raise PlacementRefused("no")
 
     with pytest.raises(PlacementRefused):
         claims.take(claims.now_s(), refuse)
@@ -108,16 +110,29 @@ def test_a_file_that_is_cut_off_is_begun_anew(tmp_path: Path) -> None:
 
 
 def test_the_file_is_in_a_folder_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_shared", [])
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     claims = shared()
     claims.take(claims.now_s(), lambda _: ("h", seen()))
     assert (tmp_path / "vhal" / "claims.json").stat().st_mode & 0o777 == 0o600
-    assert shared() is claims
+    assert names(shared(), claims.now_s()) == ["web"]
+
+
+def test_without_a_runtime_folder_it_is_in_that_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    shared().take(0.0, lambda _: ("h", seen()))
+    (folder,) = tmp_path.iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_where_there_is_no_folder_claims_stay_in_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
+    assert shared() is HERE
 
 
 def test_where_others_could_write_claims_stay_in_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_shared", [])
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "vhal").mkdir(mode=0o700)
     (tmp_path / "vhal").chmod(0o777)

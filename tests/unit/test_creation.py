@@ -51,6 +51,20 @@ def test_machines_are_made_where_they_fit_best(fleet: Fleet) -> None:
     assert packed.host is fleet.host("a")
 
 
+def test_with_time_to_measure_a_busy_host_is_avoided() -> None:
+    busy = {"mock": {"workload": {"profile": "constant", "level": 1.0}}}
+    machines = [
+        {"host": "a", "running": True, "spec": {"name": "hot", "cpus": 4, "memory": "1GiB", "options": busy}},
+        {"host": "b", "running": True, "spec": {"name": "cool", "cpus": 5, "memory": "2GiB"}},
+    ]
+    hosts = [{"name": name, "cpus": 4, "memory": "8GiB"} for name in "ab"]
+    w = World.from_spec({"hosts": hosts, "machines": machines})
+    with Fleet({name: w.url(name) for name in "ab"}) as fleet:
+        assert fleet.explain(spec()).chosen == "a"
+        assert fleet.explain(spec(), over_s=60).chosen == "b"
+        assert fleet.create(spec(), over_s=60).host is fleet.host("b")
+
+
 def test_explain_says_the_same_and_makes_nothing(fleet: Fleet) -> None:
     fleet.mark("a", HostStatus.CORDONED, "a fan")
     found = fleet.explain(spec(), on="name!=b")
@@ -129,11 +143,24 @@ def test_where_it_is_not_known_whether_it_was_made_no_other_host_is_tried(w: Wor
     assert where(fleet) == {"web": "a"}
 
 
+def test_a_host_that_dies_before_it_is_begun_is_passed_over(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = fleet.host
+
+    def host(name: str) -> vhal.Host:
+        if name == "a":
+            raise HostUnreachable("it went away", hint="wait")
+        return opened(name)
+
+    monkeypatch.setattr(fleet, "host", host)
+    assert fleet.create(spec()).host is opened("b")
+
+
 def test_a_dead_host_is_passed_over(w: World) -> None:
     with Fleet({"gone": "mock://nowhere/x", "a": w.url("a")}) as fleet:
         assert fleet.create(spec()).host is fleet.host("a")
         with pytest.raises(PlacementRefused, match="gone is unreachable: there is no mock world") as raised:
             fleet.create(spec("db"), on="name=gone")
+    assert raised.value.explanation is not None
     assert raised.value.explanation.chosen is None
 
 
@@ -145,8 +172,8 @@ def all_at_once(fleet: Fleet, specs: list[vhal.MachineSpec]) -> list[vhal.Machin
     barrier = threading.Barrier(len(specs))
     snapshot = fleet.snapshot
 
-    def together(**settings: bool) -> object:
-        found = snapshot(**settings)
+    def together(**settings: float) -> object:
+        found = snapshot(**settings)  # type: ignore[arg-type]
         barrier.wait(30)
         return found
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from vhal_mock.driver import MockDriver
+from vhal_mock.metrics import MockMetrics
 from vhal_mock.world import World
 
 import vhal
-from tests.unit.fakes import FakeDriver, S
+from tests.unit.fakes import FakeDriver, S, raises
 from vhal.driver.answer import Answer
 from vhal.driver.fault import Fault, FaultKind
 from vhal.errors import (
@@ -20,7 +21,9 @@ from vhal.errors import (
     InvalidState,
     InvalidUrl,
     NotFound,
+    Unsupported,
 )
+from vhal.fleet import member
 from vhal.fleet.entry import HostEntry, Keeping
 from vhal.fleet.fleet import Fleet
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
@@ -167,6 +170,20 @@ def test_a_host_can_be_marked(fleet: Fleet) -> None:
     assert [host.url for host in fleet.hosts("status=draining")] == [fleet.host("b").url]
 
 
+def test_a_host_that_can_not_measure_is_seen_without_loads(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MockMetrics, "usage", lambda _: raises(Unsupported("no cgroups", hint="delegate them"))())
+    with Fleet([w.url("a")]) as fleet:
+        found = fleet.snapshot(over_s=1)
+    assert found.hosts[0].status is HostStatus.UP
+    assert {machine.load for machine in found.machines} == {None}
+
+
+def test_unreachable_is_no_mark(fleet: Fleet) -> None:
+    with pytest.raises(InvalidSpec, match="that is found out") as raised:
+        fleet.mark("b", HostStatus.UNREACHABLE)
+    assert raised.value.hint
+
+
 def test_a_machine_is_known_not_to_move_when_it_is_asked() -> None:
     w = world(1, migratable=False)
     with Fleet([w.url("a"), w.url("b")]) as fleet:
@@ -205,7 +222,19 @@ def test_of_two_copies_the_one_that_runs_is_the_machine() -> None:
     source, destination = FakeDriver("s", S.RUNNING), FakeDriver("d", S.PAUSED)
     with Fleet({"d": vhal.connect(destination), "s": vhal.connect(source)}) as fleet:
         (machine,) = fleet.snapshot().machines
+        assert fleet.find("web").host is fleet.host("s")
+        assert len(fleet.machines()) == 1
     assert (machine.host, machine.state) == ("s", S.RUNNING)
+
+
+def test_anything_can_be_asked_of_all_hosts_or_of_some(w: World) -> None:
+    with Fleet({"a": w.url("a"), "gone": "mock://nowhere/x"}) as fleet:
+        answers = fleet.ask(lambda host: host.info().memory)
+        assert answers["a"] == 64 << 30
+        assert isinstance(answers["gone"], NotFound)
+        assert fleet.ask(lambda host: host.backend, ["a"]) == {"a": "mock"}
+        with pytest.raises(NotFound, match="no host 'b' in the fleet"):
+            fleet.ask(lambda host: host.backend, ["b"])
 
 
 # hosts that don't answer
@@ -258,6 +287,28 @@ def test_a_host_that_hangs_costs_the_others_nothing_and_closing_does_not_wait(w:
         assert "no answer within 0.2 s" in found.host("slow").reason
     finally:
         go_on.set()
+
+
+def test_a_host_that_is_opened_too_late_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, opening, go_on, closed = FakeDriver("slow"), threading.Event(), threading.Event(), threading.Event()
+
+    def connect(url: str) -> vhal.Host:
+        opening.set()
+        go_on.wait()
+        return vhal.connect(driver)
+
+    monkeypatch.setattr(member, "connect", connect)
+    monkeypatch.setattr(driver, "close", closed.set)
+    try:
+        with Fleet({"slow": "mock:///a"}, patience_s=0.2) as fleet:
+            assert "no answer within 0.2 s" in fleet.snapshot().host("slow").reason
+            # The second look doesn't open it a second time, but waits for the first as long as it may.
+            assert fleet.snapshot().host("slow").status is HostStatus.UNREACHABLE
+        assert opening.is_set()
+        assert not closed.is_set()
+    finally:
+        go_on.set()
+    assert closed.wait(30)
 
 
 def test_a_closed_fleet_says_so(w: World) -> None:

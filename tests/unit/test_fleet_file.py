@@ -107,11 +107,16 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, said: s
         (ONE + '[hosts.beta]\nurl = "mock:///a"', "'alpha' and 'beta' are one host"),
         (ONE + "[[rules]]\nkind = 'apart'\nmachines = 'a'\ndomain = 'rack'", "domain 'rack' is no label"),
         (ONE + "[[rules]]\nkind = 'only'\nmachines = 'a'\nhosts = 'name=x'", "leave no host for machines 'a'"),
+        ('[hosts.alpha]\nurl = "mock:/"', "'mock:/' is no connection URL"),
+        ('[hosts.alpha]\nurl = "nobody"', "no host named 'nobody'"),
     ],
 )
 def test_what_no_fleet_of_these_hosts_can_be(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(InvalidConfig, match=said):
-        Fleet.load(write(tmp_path, text))
+    path = write(tmp_path, text)
+    with pytest.raises(VhalError, match=said) as raised:
+        Fleet.load(path)
+    assert raised.value.message.startswith(f"{path}: ")
+    assert raised.value.hint
 
 
 def test_a_file_that_others_can_write_is_not_believed(tmp_path: Path) -> None:

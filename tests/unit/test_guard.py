@@ -323,6 +323,19 @@ class TestEvents:
         CALLS["start"](guard)
         assert events == []
 
+    def test_a_listener_that_fails_harms_nobody(self, caplog: pytest.LogCaptureFixture) -> None:
+        guard, _, _ = guarded(S.STOPPED)
+        events: list[Event] = []
+
+        def fail(event: Event) -> None:
+            raise RuntimeError("no")
+
+        guard.listen(fail)
+        guard.listen(events.append)
+        CALLS["start"](guard)
+        assert [event.kind for event in events] == [EventKind.STARTED]
+        assert "a listener failed" in caplog.text
+
     def test_an_engine_with_events_tells_its_own(self) -> None:
         guard, driver, told = guarded(S.STOPPED, kind=EventfulDriver)
         CALLS["start"](guard)

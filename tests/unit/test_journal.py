@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from vhal import journal
 from vhal.errors import Busy, JournalError, NotFound
-from vhal.journal import FORMAT, Journal, StepState
+from vhal.journal import FORMAT, Journal, StepState, file, owner
 
 STEPS = [("move", "id-1", {"to": "b"}), ("move", "id-2", {"to": "c"})]
 
@@ -102,10 +101,10 @@ def test_another_process_keeps_its_work_until_it_dies(path: Path) -> None:
     ],
 )
 def test_who_lives(book: Journal, token: str, lives: bool) -> None:
-    boot, space, *_ = journal._token().split(":")
+    boot, space, *_ = owner.token().split(":")
     held = book.begin("plan", None, [])
     held.release()
-    told = token.format(boot=boot, space=space, pid=os.getppid(), began=journal._began(os.getppid()))
+    told = token.format(boot=boot, space=space, pid=os.getppid(), began=owner._began(os.getppid()))
     with sqlite3.connect(book.path) as db:
         db.execute("UPDATE works SET owner = ?", (told,))
     db.close()
@@ -176,13 +175,13 @@ def test_a_closed_journal_says_so(path: Path) -> None:
 
 
 def test_another_process_that_writes_for_too_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(file, "PATIENCE_S", 0.01)
     with Journal(path) as book, Journal(path) as other, other._writing(), pytest.raises(Busy):
         book.begin("plan", None, [])
 
 
 def test_what_ended_long_ago_is_forgotten(book: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "KEPT", 2)
+    monkeypatch.setattr(file, "KEPT", 2)
     for number in range(5):
         with book.begin("plan", number, STEPS) as held:
             held.end()
@@ -192,7 +191,7 @@ def test_what_ended_long_ago_is_forgotten(book: Journal, monkeypatch: pytest.Mon
 
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VHAL_JOURNAL", str(tmp_path / "mine"))
-    assert journal.default_path() == tmp_path / "mine"
+    assert file.default_path() == tmp_path / "mine"
     monkeypatch.delenv("VHAL_JOURNAL")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert journal.default_path() == tmp_path / "vhal" / "journal.sqlite"
+    assert file.default_path() == tmp_path / "vhal" / "journal.sqlite"

@@ -78,6 +78,12 @@ FLEET = {
     "show": Entry("vhal.cli.fleet.show:show", "Show a plan: as text, as a picture, as a page."),
     "metrics": Entry("vhal.cli.fleet.metrics:metrics", "Serve the fleet's figures to Prometheus."),
     "capture": Entry("vhal.cli.fleet.capture:capture", "Write the fleet down, as a snapshot to plan from."),
+    "apply": Entry("vhal.cli.fleet.apply:apply", "Carry out a plan from a file."),
+    "drain": Entry("vhal.cli.fleet.drain:drain", "Move every machine off hosts."),
+    "restore": Entry("vhal.cli.fleet.drain:restore", "Bring back what a drain took away."),
+    "evacuate": Entry("vhal.cli.fleet.evacuate:evacuate", "Start a dead host's machines on others."),
+    "resume": Entry("vhal.cli.fleet.resume:resume", "Go on with plans that were left in the middle."),
+    "watch": Entry("vhal.cli.fleet.watch:watch", "Keep the fleet cool, by a policy."),
 }
 
 SECTIONS = {
@@ -97,7 +103,9 @@ SECTIONS = {
     "This installation": {
         "backends": Entry("vhal.cli.backends:backends", "List the installed backends."),
         "doctor": Entry("vhal.cli.doctor:doctor", "Check what each backend can do here, and what to do about it."),
+        "conformance": Entry("vhal.cli.conformance:conformance", "Prove that a backend keeps the contract."),
         "schema": Entry("vhal.cli.schema:schema", "Print the JSON Schema of a machine's spec."),
+        "new-backend": Entry("vhal.cli.new_backend:new_backend", "Write the project of a backend of your own."),
         "completion": Entry("vhal.cli.completion:completion", "Print a shell's completion script."),
     },
 }

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from vhal.driver.driver import Driver
+    from vhal.spec.machine import MachineSpec
 
 hookspec = pluggy.HookspecMarker("vhal")
 hookimpl = pluggy.HookimplMarker("vhal")
@@ -85,6 +86,8 @@ class Backend:
     """URLs to show people."""
     doctor: Callable[[], list[Finding]] = _nothing
     """What works on this machine, and what doesn't with the remedy. Never raises; takes seconds at most."""
+    sample: Callable[[str], MachineSpec] | None = None
+    """Returns the smallest machine of that name that starts on any of its hosts, if there is such a one: the kit's."""
     translate: Callable[[Exception], Any] | None = None
     """As ``Driver.translate``, for errors of ``open``."""
 

@@ -249,7 +249,11 @@ class Migration(Protocol):
         """Leave nothing of it here. Never touches a machine that isn't the ticket's."""
 
     def release(self, offer: Offer, ctx: Context) -> None:
-        """Leave nothing of it here, except disks that the destination uses."""
+        """Leave nothing of it here, except disks that the destination uses.
+
+        Raises:
+            vhal.errors.VhalError: It runs here, so it never left; it isn't touched.
+        """
 
     def resume(self, offer: Offer, ctx: Context) -> None:
         """Bring it back to the state it was offered in."""

@@ -13,13 +13,13 @@ How it is carried out is :mod:`vhal.fleet.carrier`; where it is written down, :m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from vhal.driver.context import Context
 from vhal.driver.migration import MigrationPolicy, Offer, Ticket
-from vhal.errors import NotFound, VhalError
+from vhal.errors import InvalidSpec, NotFound, VhalError
 from vhal.fleet.applied import Applied, ApplySettings, MoveResult, Outcome
 from vhal.fleet.carrier import Carrier, Hosts, OnEvent, Replan, steps
 from vhal.fleet.outdated import refuse_outdated
@@ -50,9 +50,10 @@ def apply(
 ) -> Applied:
     """Carry ``plan`` out.
 
-    Hosts that are to be emptied are marked first. A move begins when those it needs are over and nothing limits it; if
-    its machine, its destination or a rule is no longer as planned, it isn't begun. After a move that failed, what
-    doesn't depend on it goes on; with ``replan``, what is under way is ended, and the rest is planned anew.
+    Hosts that are to be emptied, or used again, are marked first. A move begins when those it needs are over and
+    nothing limits it; if its machine, its destination or a rule is no longer as planned, it isn't begun. After a move
+    that failed, what doesn't depend on it goes on; with ``replan``, what is under way is ended, and the rest is planned
+    anew.
 
     Args:
         plan: What to move.
@@ -67,6 +68,7 @@ def apply(
         What came of each move; failed ones are no error: :meth:`~vhal.fleet.applied.Applied.check` makes them one.
 
     Raises:
+        vhal.errors.InvalidSpec: The plan is to evacuate a dead host: see :mod:`vhal.fleet.evacuate`.
         vhal.errors.PlanOutdated: The fleet has changed since; no move was made.
         vhal.errors.Busy: Another plan that is under way, or was left in the middle, moves one of the machines.
         vhal.errors.JournalError: It can't be written down; no further move was made.
@@ -76,6 +78,8 @@ def apply(
     Concurrency: calls of several threads, or processes, that move different machines may go on at once; each keeps its
     own limits.
     """
+    if plan.kind == "evacuate":
+        raise InvalidSpec("nothing can be moved off a dead host", hint="evacuate() starts its machines elsewhere")
     settings = settings or ApplySettings()
     ctx = call_context(timeout_s)
     now = fleet.snapshot()
@@ -84,13 +88,20 @@ def apply(
         "kind": plan.kind,
         "snapshot": plan.snapshot,
         "emptied": list(plan.emptied),
+        "restored": list(plan.restored),
         "settings": settings.model_dump(mode="json", exclude_defaults=True),
     }
     with opened(journal) as book, book.begin(PLAN, data, steps(plan.moves)) as work:
-        for name in plan.emptied:
-            fleet.mark(name, HostStatus.DRAINING, f"work {work.id} empties it")
+        _mark(fleet, work.id, data)
         carrier = Carrier(fleet, now, settings, work, ctx, replan, on_event)
         return carrier.run(dict(enumerate(plan.moves)))
+
+
+def _mark(fleet: Hosts, work: str, data: Mapping[str, Any]) -> None:
+    for name in data["emptied"]:
+        fleet.mark(name, HostStatus.DRAINING, f"work {work} empties it")
+    for name in data["restored"]:
+        fleet.mark(name, HostStatus.UP)
 
 
 def unfinished(journal: Journal) -> list[Work]:
@@ -133,8 +144,7 @@ def resume(
         if found.kind != PLAN or found.ended_s is not None:
             raise NotFound(f"work {work} has nothing to go on with", hint="'vhal fleet resume' lists what has")
         settings = settings or ApplySettings(**found.data["settings"])
-        for name in found.data["emptied"]:
-            fleet.mark(name, HostStatus.DRAINING, f"work {work} empties it")
+        _mark(fleet, work, found.data)
         done, waiting = {}, {}
         for step in found.steps:
             move = Move(**step.data)

@@ -6,6 +6,7 @@ the limits, the abort, and what is done when something fails. One calls :mod:`vh
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,8 @@ from vhal.journal import Held, StepState
 from vhal.operation import part
 from vhal.spec.units import Bytes
 
+log = logging.getLogger("vhal.fleet")
+
 
 class Hosts(Protocol):
     """What of a fleet is needed to move its machines: :class:`vhal.fleet.fleet.Fleet` has it."""
@@ -46,7 +49,9 @@ class Hosts(Protocol):
 
 
 Replan = Callable[[FleetSnapshot], Plan | None]
-"""Makes a new plan after moves that failed, or none; machines whose move failed can't be moved in its snapshot."""
+"""Makes a new plan after moves that failed, or none; machines whose move failed can't be moved in its snapshot.
+
+If it raises one of our errors, the old plan goes on."""
 
 OnEvent = Callable[[MoveEvent], None]
 """Told of each move's beginning, progress and end, in several threads; it must not block."""
@@ -89,7 +94,7 @@ class Carrier:
         """What failed since the last plan."""
         self._doubtful: set[str] = set()
         """Hosts of machines in doubt."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may abort in the middle of anything
         self._present = Present(now)
 
     def run(self, moves: Mapping[int, Move], done: Mapping[int, MoveResult] | None = None) -> Applied:
@@ -177,15 +182,15 @@ class Carrier:
         )
 
     def _start(self, place: int, move: Move) -> None:
-        ctx = Context(_least(self._settings.move_timeout_s, self._ctx.remaining_s), self._teller(place, move))
-        del self._waiting[place]
-        self._present.begin(move)
-        with self._lock:
-            self._running[place] = (move, ctx)
         self._tell(MoveEvent("begun", place, move))
+        ctx = Context(_least(self._settings.move_timeout_s, self._ctx.remaining_s), self._teller(place, move))
+        self._present.begin(move)
         threading.Thread(target=self._move, args=(place, move, ctx), name=f"vhal-move-{move.machine}").start()
+        with self._lock:
+            del self._waiting[place]
+            self._running[place] = (move, ctx)
         if self._ctx.aborted:
-            ctx.abort()  # it came between the look and the entry
+            ctx.abort()  # it came before the entry
 
     def _wait(self) -> None:
         """Wait for the end of one move."""
@@ -222,23 +227,36 @@ class Carrier:
             else machine
             for machine in now.machines
         )
-        plan = self._replan(now.model_copy(update={"machines": machines})) if self._replan else None
+        plan = self._new_plan(now.model_copy(update={"machines": machines}))
         if plan is None:
             return
         for place in list(self._waiting):
             self._drop(place, Outcome.DROPPED, "there is a new plan")
         self._present.see(now)
         first = self._work.add(steps(plan.moves))
-        for place, move in enumerate(plan.moves, first):
-            self._waiting[place] = move.model_copy(update={"after": tuple(first + n for n in move.after)})
+        fresh = {
+            place: move.model_copy(update={"after": tuple(first + n for n in move.after)})
+            for place, move in enumerate(plan.moves, first)
+        }
+        with self._lock:
+            self._waiting.update(fresh)
+        for move in fresh.values():
             self._present.expect(move)
+
+    def _new_plan(self, now: FleetSnapshot) -> Plan | None:
+        try:
+            return self._replan(now) if self._replan is not None else None
+        except VhalError as error:
+            log.warning("no new plan could be made: %s", error)
+            return None
 
     def _give_up(self) -> None:
         for place in list(self._waiting):
             self._drop(place, Outcome.ABORTED, "it wasn't begun")
 
     def _drop(self, place: int, outcome: Outcome, why: str) -> None:
-        move = self._waiting.pop(place)
+        with self._lock:
+            move = self._waiting.pop(place)
         result = MoveResult(move=move, outcome=outcome, error=why)
         self._work.mark(place, StepState.ENDED, result.plain())
         self._note(place, result)
@@ -246,7 +264,8 @@ class Carrier:
         self._tell(MoveEvent("ended", place, move, result=result))
 
     def _note(self, place: int, result: MoveResult) -> None:
-        self._results[place] = result
+        with self._lock:
+            self._results[place] = result
         if result.outcome in (Outcome.FAILED, Outcome.REFUSED):
             self._fresh[place] = result
         if result.outcome is Outcome.IN_DOUBT:
@@ -333,11 +352,13 @@ class Carrier:
             self._on_event(event)
 
     def _report(self, message: str = "", rate: int | None = None) -> None:
-        results, running, waiting = list(self._results.values()), list(self._running), list(self._waiting)
+        with self._lock:
+            results = list(self._results.values())
+            left = [*self._waiting.values(), *(move for move, _ in self._running.values())]
         arrived = sum(result.outcome.arrived for result in results)
-        counted = f"{arrived} of {len(results) + len(running) + len(waiting)} moves"
+        counted = f"{arrived} of {len(results) + len(left)} moves"
         done = sum(result.move.memory for result in results)
-        total = done + sum(move.memory for move in [*self._waiting.values(), *(m for m, _ in self._running.values())])
+        total = done + sum(move.memory for move in left)
         said = f"{counted}, {message}" if message else counted
         self._ctx.report(Progress("apply", done=done, total=total, rate=rate, message=said))
 

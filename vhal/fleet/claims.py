@@ -11,8 +11,10 @@ may change. Between machines there is no such thing: there the engine says no, a
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +44,7 @@ class Claim(Model):
     """When it was made, on the monotonic clock, which all processes of a machine share; None: not yet."""
 
 
+_NUMBERS = itertools.count(1)
 _CLAIMS: TypeAdapter[list[Claim]] = TypeAdapter(list[Claim])
 
 
@@ -58,7 +61,6 @@ class Claims:
         self._path = path
         self._list: list[Claim] = []
         self._lock = threading.Lock()
-        self._number = 0
 
     @staticmethod
     def now_s() -> float:
@@ -76,8 +78,7 @@ class Claims:
         with self._all() as claims:
             counted = [claim for claim in claims if claim.made_s is None or claim.made_s >= since_s]
             host, machine = choose(counted)
-            self._number += 1
-            claim = Claim(host=host, machine=machine, pid=os.getpid(), number=self._number)
+            claim = Claim(host=host, machine=machine, pid=os.getpid(), number=next(_NUMBERS))
             claims.append(claim)
             return claim
 
@@ -147,25 +148,21 @@ def _write(file: int, claims: list[Claim]) -> None:
 HERE = Claims()
 """Of this process: for hosts that end with it."""
 
-_shared: list[Claims] = []
-
 
 def shared() -> Claims:
     """Return the claims of all processes of this user, or of this one where there is no folder to keep them in."""
-    if not _shared:
-        folder = _folder()
-        _shared.append(Claims(folder / "claims.json") if folder is not None else HERE)
-    return _shared[0]
+    folder = _folder()
+    return HERE if folder is None else Claims(folder / "claims.json")
 
 
 def _folder() -> Path | None:
-    import platformdirs
-
-    folder = platformdirs.user_runtime_path("vhal")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(runtime) / "vhal" if runtime else Path(tempfile.gettempdir()) / f"vhal-{os.geteuid()}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError:
         return None
+    # Another user may have been there before: in a folder that is theirs, they would decide what is claimed.
     mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
     return folder if mine else None

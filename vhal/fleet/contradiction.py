@@ -16,26 +16,24 @@ from vhal.fleet.selector import Selector
 Words = Mapping[str, str]
 
 
-def refuse_contradictions(rules: Sequence[Rule], hosts: Sequence[Words], where: str = "") -> None:
+def refuse_contradictions(rules: Sequence[Rule], hosts: Sequence[Words]) -> None:
     """Return if all rules can be kept together.
 
     Args:
         rules: In their order.
         hosts: What is known of each host without asking it.
-        where: What to put before the message: a file's name.
 
     Raises:
         vhal.errors.InvalidConfig: They can't; the message has the rules.
     """
-    place = f"{where}: " if where else ""
     named = [(title(rule, number), rule) for number, rule in enumerate(rules)]
     for name, rule in named:
         if isinstance(rule, (Apart, Together)) and rule.domain != HOST:
-            _refuse_strange_domain(f"{place}{name}", rule.domain, hosts)
+            _refuse_strange_domain(name, rule.domain, hosts)
         if isinstance(rule, Together):
-            _refuse_apart(place, name, rule, named)
+            _refuse_apart(name, rule, named)
         if isinstance(rule, (Only, Never)):
-            _refuse_nowhere(place, rule, named, hosts)
+            _refuse_nowhere(rule, named, hosts)
 
 
 def title(rule: Rule, number: int) -> str:
@@ -53,18 +51,18 @@ def _refuse_strange_domain(name: str, domain: str, hosts: Iterable[Words]) -> No
         )
 
 
-def _refuse_apart(place: str, name: str, rule: Together, named: Iterable[tuple[str, Rule]]) -> None:
+def _refuse_apart(name: str, rule: Together, named: Iterable[tuple[str, Rule]]) -> None:
     for other_name, other in named:
         if not isinstance(other, Apart) or rule.domain not in (HOST, other.domain):
             continue
         if _within(rule.machines, other.machines) or _within(other.machines, rule.machines):
             raise InvalidConfig(
-                f"{place}{name} and {other_name} contradict each other: the same machines can't be together and apart",
+                f"{name} and {other_name} contradict each other: the same machines can't be together and apart",
                 hint="leave one of the rules out, or let them choose different machines",
             )
 
 
-def _refuse_nowhere(place: str, rule: Only | Never, named: Iterable[tuple[str, Rule]], hosts: Sequence[Words]) -> None:
+def _refuse_nowhere(rule: Only | Never, named: Iterable[tuple[str, Rule]], hosts: Sequence[Words]) -> None:
     """Refuse if all that is said of the machines of ``rule`` leaves them no host."""
     left = list(hosts)
     said = []
@@ -74,7 +72,7 @@ def _refuse_nowhere(place: str, rule: Only | Never, named: Iterable[tuple[str, R
             left = [words for words in left if other.hosts.matches(words) is isinstance(other, Only)]
     if hosts and not left:
         raise InvalidConfig(
-            f"{place}{' and '.join(said)} leave no host for machines {str(rule.machines) or 'of any kind'!r}",
+            f"{' and '.join(said)} leave no host for machines {str(rule.machines) or 'of any kind'!r}",
             hint="let them leave at least one; 'vhal fleet hosts' shows the hosts and their labels",
         )
 

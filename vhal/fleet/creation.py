@@ -10,7 +10,6 @@ Where the end of a creation isn't known, since the host stopped answering, no ot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vhal.driver.capability import CREATE
@@ -26,10 +25,10 @@ from vhal.errors import (
 )
 from vhal.fleet.claims import HERE, Claim, Claims, shared
 from vhal.fleet.explanation import Explanation
-from vhal.fleet.extension import Extensions, extensions
+from vhal.fleet.extension import extensions
 from vhal.fleet.inventory import whole_gpus
 from vhal.fleet.placement import explain
-from vhal.fleet.snapshot import FleetSnapshot, SeenMachine
+from vhal.fleet.snapshot import SeenMachine
 from vhal.operation import call_context
 from vhal.registry import registry
 from vhal.spec.frozen import FrozenDict
@@ -43,48 +42,53 @@ if TYPE_CHECKING:
     from vhal.spec.machine import MachineSpec
 
 
-@dataclass(slots=True)
 class Creation:
-    """One machine that shall be made somewhere in a fleet."""
+    """One machine that shall be made somewhere in a fleet. When this is made, the fleet is looked at.
 
-    fleet: Fleet
-    spec: MachineSpec
-    policy: Policy
-    on: Selector
-    since_s: float = field(init=False)
-    snapshot: FleetSnapshot = field(init=False)
-    engine: dict[str, str] = field(init=False)
-    """Host → what its engine has against it."""
-    _extensions: Extensions = field(init=False)
+    Args:
+        fleet: Where.
+        spec: What it shall be.
+        policy: What a good host is.
+        on: Which hosts are wanted.
+        over_s: Measure loads for so long before.
 
-    def __post_init__(self) -> None:
-        if not hasattr(self.spec, "options_for"):
+    Raises:
+        vhal.errors.InvalidSpec: That is no spec, no policy, or its options don't fit a backend.
+    """
+
+    def __init__(self, fleet: Fleet, spec: MachineSpec, policy: Policy, on: Selector, over_s: float = 0.0) -> None:
+        if not hasattr(spec, "options_for"):
             raise InvalidSpec(
-                f"a machine is made from a MachineSpec, not from a {type(self.spec).__name__}",
+                f"a machine is made from a MachineSpec, not from a {type(spec).__name__}",
                 hint="vhal.MachineSpec(name=…), or vhal.load_spec(PATH)",
             )
+        self._fleet, self._spec, self._policy, self._on = fleet, spec, policy, on
         self._extensions = extensions(registry)
-        self.since_s = Claims.now_s()
-        self.snapshot = self.fleet.snapshot()
-        self.engine = {}
+        self._since_s = Claims.now_s()
+        self._snapshot = fleet.snapshot(over_s=over_s)
+        self._engine: dict[str, str] = {}
+        """Host → what its engine has against it."""
+        self._ask_engines()
+
+    def _ask_engines(self) -> None:
         able = [verdict.host for verdict in self.explain().verdicts if verdict.fits]
-        for name, answer in self.fleet.ask(lambda host: host.can(CREATE, self.spec), able).items():
+        for name, answer in self._fleet.ask(lambda host: host.can(CREATE, self._spec), able).items():
             if isinstance(answer, InvalidSpec):
                 raise answer
             if isinstance(answer, VhalError):
-                self.engine[name] = f"says: {answer.message}"
+                self._engine[name] = f"says: {answer.message}"
             elif not answer:
-                self.engine[name] = f"says: {'; '.join(blocker.message for blocker in answer.blockers)}"
+                self._engine[name] = f"says: {'; '.join(blocker.message for blocker in answer.blockers)}"
 
     def explain(self, coming: Sequence[SeenMachine] = ()) -> Explanation:
         """Return what is said of each host, with what is being made besides."""
         return explain(
-            self.spec,
-            self.snapshot,
-            self.policy,
-            self.on,
+            self._spec,
+            self._snapshot,
+            self._policy,
+            self._on,
             coming=coming,
-            engine=self.engine,
+            engine=self._engine,
             extensions=self._extensions,
         )
 
@@ -97,22 +101,26 @@ class Creation:
             vhal.errors.VhalError: Making it failed for a reason that isn't the host's.
         """
         ctx = call_context(timeout_s)
-        self._refuse_name({machine.name: machine.host for machine in self.snapshot.machines})
+        self._refuse_name({machine.name: machine.host for machine in self._snapshot.machines})
         claims = self._claims()
         while True:
             ctx.check()
-            claim = claims.take(self.since_s, self._choose)
-            made = True  # unless the engine says that it wasn't
+            claim = claims.take(self._since_s, self._choose)
+            made = False
             try:
-                return self.fleet.host(claim.machine.host).create(self.spec, timeout_s=ctx.remaining_s)
-            except (InsufficientResources, Unsupported, NotFound) as error:
+                host = self._fleet.host(claim.machine.host)
+                made = True  # unless its engine says that it wasn't
+                return host.create(self._spec, timeout_s=ctx.remaining_s)
+            except VhalError as error:
+                if made and not isinstance(error, (InsufficientResources, Unsupported, NotFound)):
+                    raise
                 made = False
-                self.engine[claim.machine.host] = f"says: {error.message}"
+                self._engine[claim.machine.host] = f"says: {error.message}"
             finally:
                 claims.end(claim, made)
 
     def _choose(self, claims: Sequence[Claim]) -> tuple[str, SeenMachine]:
-        names: Mapping[str, str] = {host.uuid: host.name for host in self.snapshot.hosts}
+        names: Mapping[str, str] = {host.uuid: host.name for host in self._snapshot.hosts}
         coming = [
             claim.machine.model_copy(update={"host": names[claim.host]}) for claim in claims if claim.host in names
         ]
@@ -120,23 +128,23 @@ class Creation:
         explanation = self.explain(coming)
         if explanation.chosen is None:
             raise PlacementRefused(
-                explanation.refusal, hint=_hint(explanation), explanation=explanation, machine=self.spec.name
+                explanation.refusal, hint=_hint(explanation), explanation=explanation, machine=self._spec.name
             )
-        return self.snapshot.host(explanation.chosen).uuid, _as_seen(self.spec, explanation.chosen)
+        return self._snapshot.host(explanation.chosen).uuid, _as_seen(self._spec, explanation.chosen)
 
     def _refuse_name(self, places: Mapping[str, str]) -> None:
-        place = places.get(self.spec.name)
+        place = places.get(self._spec.name)
         if place is not None:
             raise AlreadyExists(
-                f"there is a machine {self.spec.name!r} in the fleet: on {place}",
+                f"there is a machine {self._spec.name!r} in the fleet: on {place}",
                 hint="choose another name, or delete it",
                 host=place,
-                machine=self.spec.name,
+                machine=self._spec.name,
             )
 
     def _claims(self) -> Claims:
         """Return where claims are kept: hosts that live in this process have uuids that others have, too."""
-        backends = {host.backend for host in self.snapshot.hosts if host.memory}
+        backends = {host.backend for host in self._snapshot.hosts if host.memory}
         return shared() if any(map(_outlives_us, backends)) else HERE
 
 

@@ -62,14 +62,13 @@ def default_path() -> Path:
     return Path(named) if named else config.paths()[0].with_name("fleet.toml")
 
 
-def load(path: str | Path | None = None) -> FleetFile:
-    """Return what a file says; None for :func:`default_path`.
+def load(where: Path) -> FleetFile:
+    """Return what a file says.
 
     Raises:
         vhal.errors.NotFound: There is no such file.
         vhal.errors.InvalidConfig: It is malformed, or others could have written it.
     """
-    where = default_path() if path is None else Path(path)
     try:
         data = config.trusted(where)
     except FileNotFoundError:

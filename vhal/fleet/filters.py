@@ -6,7 +6,8 @@ them is :mod:`vhal.fleet.scores`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 
 from vhal.driver.placement import Candidate, PlacementFilter
 from vhal.fleet.rules import Apart, Never, Only, Rule, Together
@@ -34,8 +35,12 @@ def built_in(snapshot: FleetSnapshot, on: Selector, engine: Mapping[str, str]) -
     def labels(candidate: Candidate, spec: MachineSpec) -> str:
         return "" if on.matches(snapshot.host(candidate.name).words) else f"isn't {on}"
 
+    @cache
+    def places(number: int) -> Mapping[str | None, str]:
+        return _places(snapshot, snapshot.rules[number])
+
     def rules(candidate: Candidate, spec: MachineSpec) -> str:
-        return next(_broken(snapshot, candidate.name, spec), "")
+        return next(_broken(snapshot, candidate.name, spec, places), "")
 
     def says(candidate: Candidate, spec: MachineSpec) -> str:
         return engine.get(candidate.name, "")
@@ -79,12 +84,21 @@ def gpus(candidate: Candidate, spec: MachineSpec) -> str:
     return ""
 
 
-def _broken(snapshot: FleetSnapshot, host: str, spec: MachineSpec) -> Iterator[str]:
-    """Yield the rules that the machine would break on ``host``."""
+def _broken(
+    snapshot: FleetSnapshot, host: str, spec: MachineSpec, places: Callable[[int], Mapping[str | None, str]]
+) -> Iterator[str]:
+    """Yield what is against ``host`` of each rule that the machine would break there.
+
+    Args:
+        snapshot: With the rules.
+        host: Its name.
+        spec: Of the machine.
+        places: Number of a rule → what :func:`_places` says of it.
+    """
     facts = {"name": spec.name, "id": "", "host": host, "kind": str(spec.kind), "state": "stopped"}
     words = {**spec.labels, **facts}
     there = snapshot.host(host)
-    for rule in snapshot.rules:
+    for number, rule in enumerate(snapshot.rules):
         if not rule.machines.matches(words):
             continue
         name = repr(rule.name or f"{rule.kind} {rule.machines}")
@@ -93,18 +107,19 @@ def _broken(snapshot: FleetSnapshot, host: str, spec: MachineSpec) -> Iterator[s
         elif isinstance(rule, Never) and rule.hosts.matches(there.words):
             yield f"is {rule.hosts}, where rule {name} doesn't want it"
         elif isinstance(rule, (Apart, Together)):
-            domain = there.domain(rule.domain)
-            others = [*_others(snapshot, rule)]
-            beside = [other for other, place in others if place is not None and place == domain]
-            if isinstance(rule, Apart) and beside:
-                yield f"is in the {rule.domain} of {beside[0]}, from which rule {name} keeps it apart"
-            if isinstance(rule, Together) and others and not beside:
-                yield f"isn't in the {rule.domain} of {others[0][0]}, where rule {name} wants it"
+            domain, others = there.domain(rule.domain), places(number)
+            beside = None if domain is None else others.get(domain)
+            if isinstance(rule, Apart) and beside is not None:
+                yield f"is in the {rule.domain} of {beside}, from which rule {name} keeps it apart"
+            if isinstance(rule, Together) and others and beside is None:
+                yield f"isn't in the {rule.domain} of {next(iter(others.values()))}, where rule {name} wants it"
 
 
-def _others(snapshot: FleetSnapshot, rule: Rule) -> Iterator[tuple[str, str | None]]:
-    """Yield the names of the machines that a rule chooses, and the domain that each is in."""
+def _places(snapshot: FleetSnapshot, rule: Rule) -> Mapping[str | None, str]:
+    """Return domain → one of the machines in it that a rule chooses."""
+    found: dict[str | None, str] = {}
     if isinstance(rule, (Apart, Together)):
         for machine in snapshot.machines:
             if rule.machines.matches(machine.words):
-                yield machine.name, snapshot.host(machine.host).domain(rule.domain)
+                found.setdefault(snapshot.host(machine.host).domain(rule.domain), machine.name)
+    return found

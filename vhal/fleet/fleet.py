@@ -18,20 +18,24 @@ from vhal.errors import HostUnreachable, InvalidSpec, NotFound, VhalError
 from vhal.fleet.ask import PATIENCE_S, ask
 from vhal.fleet.contradiction import refuse_contradictions
 from vhal.fleet.entry import Keeping
-from vhal.fleet.inventory import Inventory, look, machine
+from vhal.fleet.inventory import Inventory, look, machine, newer
 from vhal.fleet.member import Member
 from vhal.fleet.meter import HALF_LIFE_S, Meter
 from vhal.fleet.roster import Given, members
-from vhal.fleet.rules import Rule
+from vhal.fleet.rules import AnyRule
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost
 from vhal.host import Host
 from vhal.machine import Machine
 
 if TYPE_CHECKING:
+    from vhal.fleet.applied import Applied, ApplySettings
+    from vhal.fleet.carrier import OnEvent, Replan
     from vhal.fleet.explanation import Explanation
+    from vhal.fleet.plan import Plan
     from vhal.fleet.report import Report
     from vhal.fleet.scores import Policy
+    from vhal.journal import Journal
     from vhal.spec.machine import MachineSpec
 
 T = TypeVar("T")
@@ -44,7 +48,8 @@ class Fleet:
     """Hosts, what must hold on them, and what may be given away of them. Closes at the end of a ``with`` block.
 
     Nothing is opened before something is asked. A host that doesn't answer costs the others nothing: each is asked in
-    a thread of its own, for at most ``patience_s``.
+    a thread of its own, for at most ``patience_s``. A connection that died is opened again; machines that were reached
+    through it must be found again.
 
     Concurrency: safe from any thread.
 
@@ -67,7 +72,7 @@ class Fleet:
         self,
         hosts: Iterable[Given] | Mapping[str, Given],
         *,
-        rules: Iterable[Rule] = (),
+        rules: Iterable[AnyRule] = (),
         defaults: Keeping | None = None,
         half_life_s: float = HALF_LIFE_S,
         patience_s: float = PATIENCE_S,
@@ -88,19 +93,25 @@ class Fleet:
             path: The file; None for that of ``VHAL_FLEET``, or ``fleet.toml`` beside the file of named hosts.
 
         Raises:
-            vhal.errors.NotFound: There is no such file.
+            vhal.errors.NotFound: There is no such file, or it names a host that has no URL.
             vhal.errors.InvalidConfig: It isn't such a file, or can't be trusted; the message has the place.
+            vhal.errors.InvalidUrl: A URL in it is malformed.
         """
-        from vhal.fleet.file import load
+        from vhal.fleet.file import default_path, load
 
-        found = load(path)
-        return cls(
-            found.hosts,
-            rules=found.rules,
-            defaults=found.defaults,
-            half_life_s=found.half_life_s,
-            patience_s=found.patience_s,
-        )
+        where = default_path() if path is None else Path(path)
+        found = load(where)
+        try:
+            return cls(
+                found.hosts,
+                rules=found.rules,
+                defaults=found.defaults,
+                half_life_s=found.half_life_s,
+                patience_s=found.patience_s,
+            )
+        except VhalError as error:
+            error.message = f"{where}: {error.message}"
+            raise
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,7 +119,7 @@ class Fleet:
         return tuple(self._members)
 
     @property
-    def rules(self) -> tuple[Rule, ...]:
+    def rules(self) -> tuple[AnyRule, ...]:
         """What must hold."""
         return self._inventory.rules
 
@@ -168,13 +179,13 @@ class Fleet:
         """
         wanted = selected(selector)
         answers = self._ask(list(self._members.values()), Host.machines)
-        return [
-            each
+        found = _once(
+            (member.name, each)
             for member, answer in answers.items()
             if not isinstance(answer, VhalError)
             for each in answer
-            if wanted.matches(machine(each.seen, member.name).words)
-        ]
+        )
+        return [each for name, each in found if wanted.matches(machine(each.seen, name).words)]
 
     def find(self, ref: str) -> Machine:
         """Return the machine with a name or id, or ``HOST/NAME``, wherever it is.
@@ -188,20 +199,16 @@ class Fleet:
         if slash and place in self._members:
             return self.host(place).machine(name)
         answers = self._ask(list(self._members.values()), lambda host: _with(host, ref))
-        found = {
-            (each.host.backend, each.id): (member.name, each)
-            for member, each in answers.items()
-            if isinstance(each, Machine)
-        }
+        found = _once((member.name, each) for member, each in answers.items() if isinstance(each, Machine))
         if len(found) > 1:
-            places = [name for name, _ in found.values()]
+            places = [name for name, _ in found]
             raise InvalidSpec(
                 f"several machines are called {ref!r}: on {' and on '.join(places)}",
                 hint=f"say which: {places[0]}/{ref}, or the id of one",
                 machine=ref,
             )
         if found:
-            return next(iter(found.values()))[1]
+            return found[0][1]
         dead = [f"{member.name}: {answer}" for member, answer in answers.items() if isinstance(answer, VhalError)]
         if dead:
             raise HostUnreachable(
@@ -219,6 +226,7 @@ class Fleet:
         policy: Policy = "balance",
         *,
         on: str | Selector = "",
+        over_s: float = 0.0,
         timeout_s: float | None = None,
     ) -> Machine:
         """Make a machine, stopped, on the host that is best for it.
@@ -231,7 +239,8 @@ class Fleet:
             policy: What a good host is: the emptiest (``balance``), the fullest that has room (``pack``), or the one
                 with the fewest machines of that kind (``spread``).
             on: Which hosts are wanted: ``rack=r1``.
-            timeout_s: Until then it must be made.
+            over_s: Measure loads for so long before; else they are known if there was a snapshot before.
+            timeout_s: How long making it may take, once a host was chosen.
 
         Raises:
             vhal.errors.PlacementRefused: No host can take it; ``explanation`` says of each why not.
@@ -241,13 +250,15 @@ class Fleet:
         """
         from vhal.fleet.creation import Creation
 
-        return Creation(self, spec, policy, selected(on)).run(timeout_s)
+        return Creation(self, spec, policy, selected(on), over_s).run(timeout_s)
 
-    def explain(self, spec: MachineSpec, policy: Policy = "balance", *, on: str | Selector = "") -> Explanation:
+    def explain(
+        self, spec: MachineSpec, policy: Policy = "balance", *, on: str | Selector = "", over_s: float = 0.0
+    ) -> Explanation:
         """Return where :meth:`create` would make a machine now, and what is said of each host; makes nothing."""
         from vhal.fleet.creation import Creation
 
-        return Creation(self, spec, policy, selected(on)).explain()
+        return Creation(self, spec, policy, selected(on), over_s).explain()
 
     def report(self, *, over_s: float = 0.0) -> Report:
         """Return what is bought, allocated, used and wasted, now.
@@ -259,12 +270,35 @@ class Fleet:
 
         return report(self.snapshot(over_s=over_s))
 
+    def apply(
+        self,
+        plan: Plan,
+        settings: ApplySettings | None = None,
+        *,
+        journal: Journal | None = None,
+        replan: Replan | None = None,
+        on_event: OnEvent | None = None,
+        timeout_s: float | None = None,
+    ) -> Applied:
+        """Carry ``plan`` out on this fleet; what that means, :func:`vhal.fleet.apply.apply` says."""
+        from vhal.fleet.apply import apply
+
+        return apply(plan, self, settings, journal=journal, replan=replan, on_event=on_event, timeout_s=timeout_s)
+
     def mark(self, name: str, status: HostStatus, reason: str = "") -> None:
         """Let a host be up, cordoned or draining from now on, as long as this fleet is open.
 
         Raises:
             vhal.errors.NotFound: None is called so.
+            vhal.errors.InvalidSpec: It is to be unreachable: that is found out.
         """
+        if status == HostStatus.UNREACHABLE:
+            raise InvalidSpec(
+                f"host {name!r} can't be marked unreachable: that is found out",
+                problems=[("status", "is found out")],
+                hint="mark it cordoned or draining",
+                host=name,
+            )
         self._member(name).mark(status, reason)
 
     def close(self) -> None:
@@ -320,6 +354,16 @@ def selected(selector: str | Selector) -> Selector:
             problems=[("selector", str(error))],
             hint="conditions with commas between: team=blue,state=running",
         ) from None
+
+
+def _once(found: Iterable[tuple[str, Machine]]) -> list[tuple[str, Machine]]:
+    """Leave out the copies of machines that are on their way between two hosts."""
+    kept: dict[tuple[str, str], tuple[str, Machine]] = {}
+    for place, each in found:
+        key = (each.host.backend, each.id)
+        if key not in kept or newer(each.seen, kept[key][1].seen):
+            kept[key] = (place, each)
+    return list(kept.values())
 
 
 def _with(host: Host, ref: str) -> Machine | None:

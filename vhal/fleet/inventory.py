@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vhal.driver.answer import YES
 from vhal.driver.capability import METRICS, MIGRATION
 from vhal.driver.context import Context
-from vhal.errors import InvalidConfig, VhalError
+from vhal.errors import InvalidConfig, Unsupported, VhalError
 from vhal.fleet.meter import Meter
 from vhal.fleet.rules import Rule
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
@@ -77,7 +77,10 @@ def look(host: Host, over_s: float, movable: bool) -> Look:
 
 def _usage(guard: Guard) -> Mapping[str, Usage]:
     metrics = guard.provides(METRICS)
-    return {} if metrics is None else metrics.usage()
+    try:
+        return {} if metrics is None else metrics.usage()
+    except Unsupported:
+        return {}  # it can't measure as it is set up; all else is known
 
 
 class Inventory:
@@ -114,7 +117,7 @@ class Inventory:
             for info in answer.machines:
                 key = (answer.info.backend, info.id)
                 there = found.get(key)
-                if there is None or _newer(info, there[1]):
+                if there is None or newer(info, there[1]):
                     found[key] = (member.name, info, answer)
         moved = {key: self._moved(key, place, taken_s) for key, (place, _, _) in found.items()}
         self._places = {key: (found[key][0], moved_s) for key, moved_s in moved.items()}
@@ -161,7 +164,9 @@ def whole_gpus(spec: MachineSpec) -> dict[str, int]:
     return Counter(gpu.model or "" for gpu in spec.gpus if gpu.profile is None and gpu.share is None)
 
 
-def _newer(info: MachineInfo, other: MachineInfo) -> bool:
+def newer(info: MachineInfo, other: MachineInfo) -> bool:
+    """Return whether this is the machine, and the other its copy: it is on its way from or to another host."""
+
     def rank(each: MachineInfo) -> tuple[int, int]:
         return (-_NEAREST.index(each.state) if each.state in _NEAREST else -len(_NEAREST), each.epoch)
 

@@ -6,7 +6,7 @@ A fleet never stands still; what changed on hosts that a plan doesn't touch is n
 from __future__ import annotations
 
 from vhal.errors import PlanOutdated
-from vhal.fleet.plan import Plan
+from vhal.fleet.plan import Move, Plan
 from vhal.fleet.room import Room
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenMachine
 
@@ -42,7 +42,9 @@ def differences(plan: Plan, now: FleetSnapshot) -> list[str]:
             found.append(f"host {name} is gone")
         elif names[name].status is HostStatus.UNREACHABLE:
             found.append(f"host {name} is unreachable: {names[name].reason or 'it does not answer'}")
-    first = {move.id: move for move in reversed(plan.moves)}  # a machine may move twice, to make room in between
+    first: dict[str, Move] = {}
+    for move in plan.moves:
+        first.setdefault(move.id, move)  # a machine may move twice, to make room in between
     for move in first.values():
         machine = machines.get(move.id)
         if machine is None:

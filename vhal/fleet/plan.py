@@ -5,9 +5,13 @@ Who makes one is :mod:`vhal.fleet.balance` or :mod:`vhal.fleet.drain`; who carri
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from vhal.spec.model import Model
+from pydantic import ValidationError
+
+from vhal.errors import InvalidSpec
+from vhal.spec.model import Model, invalid
 from vhal.spec.units import Bytes
 
 
@@ -67,6 +71,8 @@ class Plan(Model):
     """Digest of the snapshot it was made from."""
     emptied: tuple[str, ...] = ()
     """Hosts that nothing new may be put on from the beginning, since they are to have no machines in the end."""
+    restored: tuple[str, ...] = ()
+    """Hosts that may be used again from the beginning, since this takes back what emptied them."""
     moves: tuple[Move, ...] = ()
     hosts: tuple[HostChange, ...] = ()
     """Only hosts that change."""
@@ -83,3 +89,21 @@ class Plan(Model):
 
     def __bool__(self) -> bool:
         return bool(self.moves)
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file, as JSON."""
+        Path(path).write_text(self.model_dump_json(exclude_defaults=True) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plan:
+        """Return the plan in a file.
+
+        Raises:
+            vhal.errors.InvalidSpec: It can't be read, or is none.
+        """
+        try:
+            return cls.model_validate_json(Path(path).read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidSpec(f"{path} can't be read: {error}", hint="name a file that a plan was written to") from None
+        except ValidationError as error:
+            raise invalid(str(path), error, cls) from None

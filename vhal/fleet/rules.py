@@ -87,4 +87,6 @@ class Stay(_Rule):
         def __init__(self, *, machines: Selector | str, name: str = ...) -> None: ...
 
 
-Rule = Annotated[Apart | Together | Only | Never | Stay, Field(discriminator="kind")]
+AnyRule = Apart | Together | Only | Never | Stay
+Rule = Annotated[AnyRule, Field(discriminator="kind")]
+"""One of them, as a field of a model."""

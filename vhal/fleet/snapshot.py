@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -58,7 +58,16 @@ class HostStatus(StrEnum):
     """It didn't answer. What is known of it is old or nothing; nothing is planned with it."""
 
 
-class SeenHost(Model):
+class _Seen(Model):
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with changes, without what was found out from the former fields and is kept beside them."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
+
+
+class SeenHost(_Seen):
     """A host as it was seen."""
 
     name: str
@@ -97,7 +106,7 @@ class SeenHost(Model):
         return self.name if key == "host" else self.labels.get(key)
 
 
-class SeenMachine(Model):
+class SeenMachine(_Seen):
     """A machine as it was seen, on its host."""
 
     id: str
@@ -132,7 +141,7 @@ class SeenMachine(Model):
 S = TypeVar("S", SeenHost, SeenMachine)
 
 
-class FleetSnapshot(Model):
+class FleetSnapshot(_Seen):
     """A fleet at one moment.
 
     Raises:

@@ -110,7 +110,11 @@ class Chaos(Around):
         elif fault.kind is FaultKind.DELAY:
             self.sleep(fault.seconds or 1.0, ctx or Context())
         elif ctx is None:
-            raise OperationAborted(f"{fault.message}: the operation was aborted at {point}", machine=machine or None)
+            raise OperationAborted(
+                f"{fault.message}: the operation was aborted",
+                hint=f"it was injected at {point}",
+                machine=machine or None,
+            )
         else:
             ctx.abort()
         return None

@@ -14,6 +14,7 @@ Around every driver that users reach. It doesn't decide where a machine runs or 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -166,7 +167,8 @@ class Guard(Layer):
                     act(id, ctx)
             except VhalError as error:
                 self._look_again(call, before, error)
-            if call in _TOLD:
+            # What was saved ended then, and no engine tells of it once more when its memory is discarded.
+            if call in _TOLD and (call, before.state) != ("stop", MachineState.SAVED):
                 self.tell(_TOLD[call], before)
 
     def require(self, capability: Capability[T], subject: MachineInfo | None = None) -> T:
@@ -248,22 +250,37 @@ class Guard(Layer):
 
     # events
 
+    @property
+    def tells(self) -> bool:
+        """Whether somebody listens to events that the engine doesn't send."""
+        return self._native_events is None and bool(self._listeners)
+
     def tell(self, kind: EventKind, info: MachineInfo, detail: str = "") -> None:
         """Send an event to the listeners, unless the engine sends its own."""
-        if self._native_events is None and self._listeners:
+        if self.tells:
             event = Event(kind, info.id, info.name, self.name, detail=detail)
             for listener in list(self._listeners):
                 listener(event)
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call ``listener`` for each event until the returned function is called."""
+        """Call ``listener`` for each event until the returned function is called.
+
+        What it raises is logged: neither the other listeners nor whoever caused the event have to do with it.
+        """
+
+        def hear(event: Event) -> None:
+            try:
+                listener(event)
+            except Exception:
+                logging.getLogger("vhal.events").exception("a listener failed at %s", event)
+
         if self._native_events is not None:
-            return self.call(self._native_events.subscribe, listener)
-        self._listeners.append(listener)
+            return self.call(self._native_events.subscribe, hear)
+        self._listeners.append(hear)
 
         def stop() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+            if hear in self._listeners:
+                self._listeners.remove(hear)
 
         return stop
 

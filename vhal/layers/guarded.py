@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from vhal.driver.answer import YES, Answer
 from vhal.driver.context import Context
 from vhal.driver.driver import StopMode
-from vhal.driver.event import Event
+from vhal.driver.event import Event, EventKind
 from vhal.errors import InvalidState
 from vhal.layers.locks import LOCKS
+from vhal.spec.state import MachineState
 
 if TYPE_CHECKING:
     from vhal.layers.guard import Guard
@@ -128,7 +129,12 @@ class Snapshots:
         def act(id: str, ctx: Context) -> None:
             self._inner.revert(id, name, ctx)
 
-        self._guard.change("revert", id, ctx, act)
+        with LOCKS.hold(self._guard.host_id, id, "revert", ctx):
+            self._guard.change("revert", id, ctx, act)
+            if self._guard.tells:
+                now = self._guard.inspect(id)
+                if now.state is MachineState.RUNNING:
+                    self._guard.tell(EventKind.RESTORED, now)
 
     def delete_snapshot(self, id: str, name: str, ctx: Context) -> None:
         """Forget one."""

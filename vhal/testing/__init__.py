@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vhal.layers.scrub import Pseudonyms
     from vhal.testing.faults import WorldFaults
     from vhal.testing.harness import Harness
+    from vhal.testing.sighting import Sighting
     from vhal.testing.simulation import Simulation, simulated
     from vhal.testing.suite import BackendSuite
     from vhal.testing.sweeps import Outcome, one_copy, sweep
@@ -41,6 +42,7 @@ _HOMES = {
     "layers.scrub": ["Pseudonyms"],
     "testing.faults": ["WorldFaults"],
     "testing.harness": ["Harness"],
+    "testing.sighting": ["Sighting"],
     "testing.simulation": ["Simulation", "simulated"],
     "testing.suite": ["BackendSuite"],
     "testing.sweeps": ["Outcome", "one_copy", "sweep"],
@@ -54,6 +56,7 @@ __all__ = [
     "Pseudonyms",
     "Recorder",
     "Replay",
+    "Sighting",
     "Simulation",
     "WorldFaults",
     "one_copy",

@@ -119,9 +119,10 @@ def one_copy(machine: str, source: Host, destination: Host) -> Iterator[None]:
 
 
 def _assert_at(machine: str, here: Host, there: Host) -> None:
-    states = {host.name: _state(machine, host) for host in (here, there)}
-    shown = ", ".join(f"{name}: {state or 'nothing'}" for name, state in states.items())
-    assert list(states.values()) == [MachineState.RUNNING, None], f"{machine!r} should run on {here.name} only; {shown}"
+    # Two hosts may be called the same.
+    states = [_state(machine, host) for host in (here, there)]
+    shown = ", ".join(f"{host.name}: {state or 'nothing'}" for host, state in zip((here, there), states, strict=True))
+    assert states == [MachineState.RUNNING, None], f"{machine!r} should run on {here.name} only; {shown}"
 
 
 def _state(machine: str, host: Host) -> MachineState | None:

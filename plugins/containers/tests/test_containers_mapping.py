@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from vhal_containers.events import EventMapping
 from vhal_containers.inventory import state_of
 from vhal_containers.options import ContainersOptions
 from vhal_containers.requirements import Findings, signal_number
+from vhal_containers.steps import Steps
 from vhal_containers.translation import translate
 
 from vhal.driver import EventKind
@@ -70,13 +72,13 @@ def test_states(word: str, state: MachineState) -> None:
     assert state_of(word) is state
 
 
-def told(action: str, id_: str = "c1", code: str = "0") -> EngineEvent:
+def told(action: str, id_: str = "c1", code: str = "0", time_ns: int = 1_000_000_000) -> EngineEvent:
     attributes = {"name": "m", "containerExitCode": code}
-    return EngineEvent("container", action, id_, "m", attributes, None, 1_000_000_000)
+    return EngineEvent("container", action, id_, "m", attributes, None, time_ns)
 
 
-def mapped(*actions: str, **places: Any) -> list[EventKind]:
-    mapping = EventMapping("h", **places)
+def mapped(*actions: str, steps: Steps | None = None) -> list[EventKind]:
+    mapping = EventMapping("h", steps)
     return [event.kind for action in actions for event in mapping.events(told(action))]
 
 
@@ -98,9 +100,22 @@ def test_events(actions: list[str], kinds: list[EventKind]) -> None:
     assert mapped(*actions) == kinds
 
 
-def test_who_comes_and_goes() -> None:
-    assert mapped("restore", arriving={"c1"}) == [KIND.MIGRATED_IN]
-    assert mapped("remove", leaving={"c1"}) == [KIND.MIGRATED_OUT]
+def test_steps_of_something_longer_are_told_as_that_and_no_others() -> None:
+    steps = Steps()
+    before = time.time_ns() - 1
+    with steps.meaning("c1", {"create": None, "restore": KIND.MIGRATED_IN}):
+        within = time.time_ns()
+    mapping = EventMapping("h", steps)
+
+    def kinds(action: str, time_ns: int, machine: str = "c1") -> list[EventKind]:
+        return [event.kind for event in mapping.events(told(action, machine, time_ns=time_ns))]
+
+    assert kinds("create", within) == []
+    assert kinds("restore", within) == [KIND.MIGRATED_IN]
+    assert kinds("pause", within) == [KIND.PAUSED]
+    assert kinds("create", within, "c2") == [KIND.CREATED]
+    assert kinds("create", before) == [KIND.CREATED]
+    assert kinds("create", time.time_ns() + 1) == [KIND.CREATED]
 
 
 def test_machines_do_not_disturb_each_other() -> None:

@@ -229,7 +229,8 @@ def test_the_archive_is_never_held_in_memory(world: World) -> None:
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert sent.transferred > 96 * MIB
+    # What it holds is still being written when it moves; of what is held in memory there would be as much.
+    assert sent.transferred > 64 * MIB
     assert most < 16 * MIB
     world.b.migration.commit(ticket, Context())
     world.a.migration.release(offer, Context())

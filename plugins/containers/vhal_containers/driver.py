@@ -42,6 +42,7 @@ from vhal_containers.requirements import Findings
 from vhal_containers.resize import Resize
 from vhal_containers.saving import Saving
 from vhal_containers.snapshots import Snapshots
+from vhal_containers.steps import Steps
 
 T = TypeVar("T")
 
@@ -56,8 +57,7 @@ class ContainersDriver(Driver):
         engine: The engine.
         records: What is remembered of its machines.
         inventory: Its machines.
-        arriving: Podman's ids of containers that are on their way here; whoever moves them says so, for the events.
-        leaving: The same, for those that are on their way to another host.
+        steps: What of the engine's events is a part of something longer.
         parts: Id of a capability → what implements it, where the driver itself doesn't. One with a method ``answer`` is
             asked by it whether it can do that here (None) or for a machine (its :class:`~vhal.spec.MachineInfo`).
     """
@@ -70,9 +70,8 @@ class ContainersDriver(Driver):
         self.host_id = engine.host_id
         self.records = Records(engine)
         self.inventory = Inventory(engine, self.records)
-        self.arriving: set[str] = set()
-        self.leaving: set[str] = set()
-        self._snapshots = Snapshots(engine, self.inventory, self.records)
+        self.steps = Steps()
+        self._snapshots = Snapshots(engine, self.inventory, self.records, self.steps)
         self.parts: dict[str, object] = {
             "console": Consoles(engine, self.inventory),
             "exec": Execution(engine, self.inventory),
@@ -80,9 +79,9 @@ class ContainersDriver(Driver):
             "metrics": Metrics(engine, self.inventory),
             "migration": docker.NoMigration()
             if engine.kind == docker.KIND
-            else ContainersMigration(engine, self.inventory, self.records, self.arriving, self.leaving),
+            else ContainersMigration(engine, self.inventory, self.records, self.steps),
             "resize": Resize(engine, self.inventory, self.records),
-            "save": Saving(engine, self.inventory, self.records),
+            "save": Saving(engine, self.inventory, self.records, self.steps),
             "snapshots": self._snapshots,
         }
         self._lock = threading.Lock()
@@ -152,7 +151,7 @@ class ContainersDriver(Driver):
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call ``listener`` for each event, from a thread of its own, until the returned function is called."""
-        mapping = EventMapping(self.engine.name, self.arriving, self.leaving)
+        mapping = EventMapping(self.engine.name, self.steps)
         subscription = Subscription(self.engine, mapping, listener)
         with self._lock:
             self._subscriptions.add(subscription)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 from vhal.driver import Event, EventKind
 from vhal_containers.api import Failure
@@ -17,6 +17,7 @@ from vhal_containers.api.types import EngineEvent
 from vhal_containers.engine import Engine
 from vhal_containers.identity import identity
 from vhal_containers.snapshots import ASIDE
+from vhal_containers.steps import Steps
 
 _PLAIN = {
     "create": EventKind.CREATED,
@@ -44,14 +45,12 @@ class EventMapping:
 
     Args:
         host: The host's name, for the events.
-        arriving: Podman's ids of containers that come from another host; looked at when something is told of them.
-        leaving: The same, for those that have gone to another one.
+        steps: What is a part of something longer; looked at when something is told.
     """
 
-    def __init__(self, host: str, arriving: Container[str] = (), leaving: Container[str] = ()) -> None:
+    def __init__(self, host: str, steps: Steps | None = None) -> None:
         self._host = host
-        self._arriving = arriving
-        self._leaving = leaving
+        self._steps = steps or Steps()
         self._prepared: set[str] = set()
         self._restarting: dict[str, list[EngineEvent]] = {}
         self._replaced: set[str] = set()
@@ -64,6 +63,10 @@ class EventMapping:
             # A revert puts its container aside for a new one, and removes it; the machine is there all the time.
             (self._replaced.discard if action == "remove" else self._replaced.add)(machine)
             return []
+        meanings = self._steps.of(machine, action, told.time_ns or time.time_ns())
+        if meanings is not None:
+            kind = meanings[action]
+            return [] if kind is None else [self._event(kind, told)]
         if action == "create" and machine in self._replaced:
             return [self._event(EventKind.CHANGED, told)]
         if action == "restart":
@@ -85,14 +88,7 @@ class EventMapping:
         self._restarting.pop(container, None)
         if held is not None and action == "start":
             return [self._event(EventKind.REBOOTED, told)]
-        return [*(self._event(EventKind.STOPPED, one) for one in held or ()), self._event(self._kind(told), told)]
-
-    def _kind(self, told: EngineEvent) -> EventKind:
-        if told.action == "restore" and told.id in self._arriving:
-            return EventKind.MIGRATED_IN
-        if told.action == "remove" and told.id in self._leaving:
-            return EventKind.MIGRATED_OUT
-        return _PLAIN[told.action]
+        return [*(self._event(EventKind.STOPPED, one) for one in held or ()), self._event(_PLAIN[action], told)]
 
     def _event(self, kind: EventKind, told: EngineEvent) -> Event:
         moment = told.time_ns / _NS if told.time_ns else time.time()

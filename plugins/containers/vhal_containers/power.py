@@ -114,7 +114,10 @@ def discard(engine: Engine, records: Records, found: Found) -> None:
     # podman forgets it when the machine is made ready to start, of which nothing runs yet.
     if found.container.state.checkpointed:
         _prepare(engine, found.podman_id)
-        engine.api.containers.stop(found.podman_id, 0)
+        try:
+            engine.api.containers.stop(found.podman_id, 0)
+        except ApiError:
+            engine.api.containers.stop(found.podman_id, 0)  # there is no way back: its memory is gone by now
     records.not_saved(found.info.id, found.record)
 
 

@@ -13,6 +13,7 @@ record that has become empty is kept: numbers never begin again while the machin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from vhal_containers.api import ApiError
+from vhal_containers.api import ApiError, Failure
 from vhal_containers.api.types import Volume
 from vhal_containers.engine import Engine, name_taken
 from vhal_containers.identity import PREFIX
@@ -49,6 +50,10 @@ class Snapshot:
     """Id of the image that has its file system."""
     archive: str = ""
     """Name of what has its memory, if it has any."""
+    cpus: int | None = None
+    """Processors that the machine had."""
+    size: int | None = None
+    """Bytes of memory that the machine had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +143,11 @@ class Records:
         return {machine: read(volume.labels[RECORD]) for machine, volume in _newest(self._volumes(None)).items()}
 
     def of(self, machine: str) -> Record:
-        """Return one machine's record. One request, or none for a machine that was made a moment ago."""
+        """Return one machine's record. One request, or none at the first look at one that was made a moment ago."""
         machine_made, made_at = self._new
         if machine_made == machine and time.monotonic() - made_at < _NEW_S:
+            # Once: whoever looks again may look for what another connection has written meanwhile.
+            self._new = ("", 0.0)
             return EMPTY
         found = _newest(self._volumes(machine)).get(machine)
         return EMPTY if found is None else read(found.labels[RECORD])
@@ -168,7 +175,9 @@ class Records:
                     if not name_taken(error):
                         raise
                     continue
-                self._delete(volumes)
+                # It is changed now. What can't be deleted doesn't count any more, and goes with the next change.
+                with contextlib.suppress(Failure):
+                    self._delete(volumes)
                 return after
             raise RuntimeError(f"the record of machine {machine} is changed all the time")
 
@@ -238,4 +247,6 @@ def _snapshots(values: list[Any]) -> Iterable[Snapshot]:
                 value.get("memory") is True,
                 str(value.get("image") or ""),
                 str(value.get("archive") or ""),
+                _count(value.get("cpus")),
+                _count(value.get("size")),
             )

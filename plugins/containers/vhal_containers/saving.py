@@ -16,6 +16,7 @@ from vhal_containers.api import ApiError, Failure
 from vhal_containers.engine import Engine
 from vhal_containers.inventory import Found, Inventory
 from vhal_containers.record import Records
+from vhal_containers.steps import Steps
 
 SETTLE_S = 10.0
 """How long podman may take to note in its own books that a container has ended."""
@@ -30,10 +31,11 @@ class Saving:
     by nobody.
     """
 
-    def __init__(self, engine: Engine, inventory: Inventory, records: Records) -> None:
+    def __init__(self, engine: Engine, inventory: Inventory, records: Records, steps: Steps) -> None:
         self._engine = engine
         self._inventory = inventory
         self._records = records
+        self._steps = steps
 
     def answer(self, info: MachineInfo | None) -> Answer:
         """Return whether machines, or this one, can be saved, found out without trying it."""
@@ -57,19 +59,9 @@ class Saving:
             vhal.errors.EngineError: CRIU can't freeze it.
         """
         found = self._inventory.find(id)
-        paused = found.info.state is MachineState.PAUSED
         ctx.check()
-        try:
-            if paused:
-                self._engine.api.containers.unpause(found.podman_id)
-            self._freeze(found)
-        except BaseException as error:
-            self._as_it_was(found, paused=paused)
-            if isinstance(error, ApiError):
-                ours = criu.failed(error, found.info.name, criu.log(self._engine, found.podman_id))
-                if ours is not None:
-                    raise ours from error
-            raise
+        with self._steps.meaning(found.info.id, {"unpause": None, "pause": None}):
+            self._save(found, paused=found.info.state is MachineState.PAUSED)
 
     def restore(self, id: str, ctx: Context) -> None:
         """Saved → running, with the sizes that it was given last; the saved memory is used up.
@@ -103,6 +95,19 @@ class Saving:
                     self._records.update(found.info.id, saved_at=before.saved_at, freezing=before.freezing)
             if isinstance(error, ApiError) and (ours := criu.failed(error, found.info.name)):
                 raise ours from error
+            raise
+
+    def _save(self, found: Found, *, paused: bool) -> None:
+        try:
+            if paused:
+                self._engine.api.containers.unpause(found.podman_id)
+            self._freeze(found)
+        except BaseException as error:
+            self._as_it_was(found, paused=paused)
+            if isinstance(error, ApiError):
+                ours = criu.failed(error, found.info.name, criu.log(self._engine, found.podman_id))
+                if ours is not None:
+                    raise ours from error
             raise
 
     def _bring_back(self, found: Found, ctx: Context) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from vhal.driver import Answer, Blocker, Context
 from vhal.errors import AlreadyExists, NotFound, Unsupported
-from vhal.spec import BootRootfs, MachineInfo, MachineSpec, MachineState
+from vhal.spec import BootRootfs, Bytes, MachineInfo, MachineSpec, MachineState
 from vhal.spec.snapshot import SnapshotInfo
 from vhal_containers import changes as changed
 from vhal_containers import creation, criu, gpu, host_paths, identity, limits, wires
@@ -29,6 +29,7 @@ from vhal_containers.inventory import Found, Inventory
 from vhal_containers.options import ContainersOptions
 from vhal_containers.record import Record, Records, Snapshot
 from vhal_containers.requirements import Findings
+from vhal_containers.steps import Meanings, Steps
 
 REPOSITORY = "localhost/vhal-snapshot-"
 """What the names of the images begin with."""
@@ -39,6 +40,8 @@ ASIDE = ".vhal-old"
 """What the name of a container ends with while a new one takes its place."""
 
 _BASE = "io.podman.annotations.checkpoint.rootfsImageID"
+_GOES_ON: Meanings = {"pause": None, "unpause": None, "checkpoint": None}
+"""What the engine does to keep a machine that goes on as before."""
 _NOT_STARTED = ("created", "configured", "initialized")
 _SHORT_ID = 12
 
@@ -51,10 +54,11 @@ def repository(machine: str) -> str:
 class Snapshots:
     """The snapshots of one engine's machines. Safe to use from several threads."""
 
-    def __init__(self, engine: Engine, inventory: Inventory, records: Records) -> None:
+    def __init__(self, engine: Engine, inventory: Inventory, records: Records, steps: Steps) -> None:
         self._engine = engine
         self._inventory = inventory
         self._records = records
+        self._steps = steps
 
     def answer(self, info: MachineInfo | None) -> Answer:
         """Return whether this machine can have snapshots."""
@@ -80,8 +84,10 @@ class Snapshots:
         try:
             # One that was forgotten there would lose its name, and nobody would find it any more.
             self._sweep(found.info.id, found.record)
-            image = self._freeze(found, tag) if memory else self._commit(found, name)
-            taken = Snapshot(name, _created(self._image(image)), memory, image)
+            with self._steps.meaning(found.info.id, _GOES_ON):
+                image = self._freeze(found, tag) if memory else self._commit(found, name)
+            created, (cpus, size) = _created(self._image(image)), (found.info.cpus, int(found.info.memory))
+            taken = Snapshot(name, created, memory, image, cpus=cpus, size=size)
 
             def add(record: Record) -> Record:
                 _check_free(record, name, found.info.name)
@@ -271,6 +277,7 @@ class Snapshots:
                 containers.create(asked)
             else:
                 self._go_on(found, snapshot)
+            self._records.change(found.info.id, lambda record: _sized(record, found, snapshot))
         except BaseException as error:
             with contextlib.suppress(Failure):
                 self._remove_copy(found, name)
@@ -287,8 +294,9 @@ class Snapshots:
             path("containers", snapshot.image, "restore"),
             {"name": found.info.name, "tcpEstablished": True, "fileLocks": True, "ignoreVolumes": True},
         )
-        if found.record.resized:
-            resources = limits.resources(found.info.cpus, found.info.memory)
+        if _sized(found.record, found, snapshot).resized:
+            cpus, memory = snapshot.cpus or found.info.cpus, Bytes(snapshot.size or found.info.memory)
+            resources = limits.resources(cpus, memory)
             self._engine.api.containers.update(text(document(answer), "Id"), resources)
 
     def _remove_copy(self, found: Found, name: str) -> None:
@@ -329,6 +337,17 @@ class Snapshots:
 
     def _image(self, image: str) -> Document:
         return document(self._engine.api.connection.get(path("images", image, "json")))
+
+
+def _sized(record: Record, found: Found, snapshot: Snapshot) -> Record:
+    """Return the record of a machine that has the sizes that it had in the snapshot."""
+    spec = _spec(found)
+    cpus, memory = snapshot.cpus or found.info.cpus, snapshot.size or int(found.info.memory)
+    return replace(
+        record,
+        cpus=None if cpus == spec.cpus.count else cpus,
+        memory=None if memory == spec.memory.size else memory,
+    )
 
 
 def _created(image: Document) -> float:

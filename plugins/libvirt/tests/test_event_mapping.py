@@ -87,5 +87,16 @@ def test_state(state: int, reason: int, saved: bool, ours: MachineState) -> None
     assert machine_state(state, reason, saved) is ours
 
 
+@pytest.mark.parametrize(("awaited", "event"), [([1], "migrated-in"), ([1, 0], "created"), ([], "created")])
+def test_one_that_moves_without_running_is_only_defined(awaited: list[int], event: str) -> None:
+    mapping = EventMapping("h")
+    for still in awaited:
+        assert mapping.events(Notice("awaited", "id", "m", still)) == []
+    (told,) = mapping.events(Notice("lifecycle", "id", "m", 0, 0))
+    assert told.kind == event
+    (later,) = mapping.events(Notice("lifecycle", "id", "m", 0, 0))
+    assert later.kind == "created"
+
+
 def test_probes_are_told_to_nobody() -> None:
     assert EventMapping("h").events(Notice("lifecycle", "id", "vhal-kvm-probe-1", 2, 0)) == []

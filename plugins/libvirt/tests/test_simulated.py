@@ -14,6 +14,7 @@ import libvirt
 import pytest
 from vhal_libvirt import LibvirtDriver, eventloop
 from vhal_libvirt.document import dump, parse
+from vhal_libvirt.driver import _looked_up
 
 from tests.testbed import wait_until
 from vhal.driver import (
@@ -256,6 +257,27 @@ BLOCKED: dict[str, dict[str, Any]] = {
     "network-missing": {"nics": [Nic(network="nowhere")]},
     "bridge-missing": {"nics": [Nic(bridge="nowhere")]},
 }
+
+
+def test_an_error_whose_words_were_lost_is_asked_for_once_more(simulated: LibvirtDriver) -> None:
+    conn = libvirt.open("test:///default")
+    forgotten = libvirt.libvirtError("forgotten")
+    forgotten.err = None
+
+    def look_up(ref: str) -> libvirt.virDomain:
+        looks.append(ref)
+        if len(looks) == 1:
+            raise forgotten
+        return conn.lookupByName(ref)
+
+    looks: list[str] = []
+    found = _looked_up(look_up, "test")
+    assert found is not None
+    assert found.name() == "test"
+    looks.clear()
+    assert _looked_up(look_up, "none") is None
+    assert looks == ["none"] * 2
+    conn.close()
 
 
 @pytest.mark.parametrize("code", BLOCKED)

@@ -28,7 +28,8 @@ REOPEN_FIRST_S = 0.1
 REOPEN_MOST_S = 30.0
 """Pauses between attempts to open a connection that died: each twice as long as the one before, up to this."""
 
-Topic = Literal["lifecycle", "reboot", "metadata", "iteration", "job", "closed"]
+Topic = Literal["lifecycle", "reboot", "metadata", "iteration", "job", "closed", "awaited"]
+"""What is told of. ``awaited`` is ours: a machine that doesn't run is to come from another host, or isn't any more."""
 
 
 @dataclass(frozen=True, slots=True)

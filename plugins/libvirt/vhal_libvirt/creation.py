@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 
 import libvirt
 
 from vhal.driver import Answer, Context
 from vhal.errors import EngineError, VhalError
-from vhal.spec import MachineSpec
+from vhal.spec import MachineInfo, MachineSpec
 from vhal_libvirt import emulation, requirements, storage
 from vhal_libvirt.domain_xml import Blueprint, domain_xml
 from vhal_libvirt.host_facts import Facts
-from vhal_libvirt.inventory import read_record
+from vhal_libvirt.inventory import Inventory, read_record
 from vhal_libvirt.metadata import record_of
 
 
-def create(conn: libvirt.virConnect, facts: Facts, spec: MachineSpec, ctx: Context) -> libvirt.virDomain:
-    """Return the new machine, stopped. After an error nothing of it is left."""
+def create(
+    conn: libvirt.virConnect, facts: Facts, inventory: Inventory, spec: MachineSpec, ctx: Context
+) -> MachineInfo:
+    """Make the machine, stopped. After an error nothing of it is left."""
     found = requirements.examine(conn, facts, spec)
     if found.blockers:
         raise Answer.of(found.blockers).error(backend="libvirt", machine=spec.name)
@@ -39,8 +42,11 @@ def create(conn: libvirt.virConnect, facts: Facts, spec: MachineSpec, ctx: Conte
             record=record_of(spec, tuple(made), identity),
         )
         ctx.check()
-        return conn.defineXMLFlags(domain_xml(spec, blueprint), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        return inventory.inspect(conn.defineXMLFlags(domain_xml(spec, blueprint), libvirt.VIR_DOMAIN_DEFINE_VALIDATE))
     except BaseException:
+        # It may have been defined all the same: the answer was lost, or it couldn't be looked at.
+        with contextlib.suppress(libvirt.libvirtError):
+            conn.lookupByUUIDString(identity).undefine()
         storage.remove_all(conn, made)
         raise
 

@@ -105,7 +105,7 @@ class LibvirtDriver(Driver):
         return self._inventory.inspect(self._find(ref))
 
     def create(self, spec: MachineSpec, ctx: Context) -> MachineInfo:
-        return self._inventory.inspect(creation.create(self._connection.get(), self._facts, spec, ctx))
+        return creation.create(self._connection.get(), self._facts, self._inventory, spec, ctx)
 
     def delete(self, id: str, ctx: Context, keep_disks: bool = False) -> None:
         dom = self._machine(id)
@@ -213,17 +213,33 @@ class LibvirtDriver(Driver):
     def _find(self, ref: str) -> libvirt.virDomain:
         conn = self._connection.get()
         for look_up in (conn.lookupByUUIDString, conn.lookupByName):
-            try:
-                return look_up(ref)
-            except libvirt.libvirtError as error:
-                if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_INVALID_ARG):
-                    raise
+            dom = _looked_up(look_up, ref)
+            if dom is not None:
+                return dom
         raise NotFound(
             f"there is no machine {ref!r} on {self._name}",
             hint="machines() lists what is there",
             backend="libvirt",
             machine=ref,
         )
+
+
+def _looked_up(look_up: Callable[[str], libvirt.virDomain], ref: str) -> libvirt.virDomain | None:
+    """Return what ``look_up`` finds, or None for nothing.
+
+    libvirt keeps a thread's last error until the next call, and freeing an object is one: where Python collects garbage
+    between a failure and the question what it was, nobody knows. Then it is looked once more.
+    """
+    for again in (True, False):
+        try:
+            return look_up(ref)
+        except libvirt.libvirtError as error:
+            code = error.get_error_code()
+            if code in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_INVALID_ARG):
+                return None
+            if code is not None or not again:
+                raise
+    raise AssertionError("the second look returns or raises")
 
 
 _ONLY_REAL = frozenset({"readiness", "console", "migration", "metrics"})

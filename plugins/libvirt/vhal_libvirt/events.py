@@ -58,6 +58,7 @@ class EventMapping:
         self._host = host
         self._lock = threading.Lock()
         self._arriving: set[str] = set()
+        self._awaited: set[str] = set()
         self._paused = set(paused)
         self._saving = saving
         self._held: dict[str, Event] = {}
@@ -91,6 +92,9 @@ class EventMapping:
             return self._reboot(notice)
         if notice.topic == "metadata":
             return EventKind.CHANGED
+        if notice.topic == "awaited":
+            (self._awaited.add if notice.event else self._awaited.discard)(notice.id)
+            return None
         if notice.topic != "lifecycle":
             return None
         if notice.id in self._arriving:
@@ -117,6 +121,10 @@ class EventMapping:
     def _lifecycle(self, notice: Notice) -> EventKind | None:
         event, detail = notice.event, notice.detail
         if event == libvirt.VIR_DOMAIN_EVENT_DEFINED:
+            if notice.id in self._awaited:
+                # One that moves without running is only defined here.
+                self._awaited.discard(notice.id)
+                return EventKind.MIGRATED_IN
             return EventKind.CREATED if detail == libvirt.VIR_DOMAIN_EVENT_DEFINED_ADDED else EventKind.CHANGED
         if event == libvirt.VIR_DOMAIN_EVENT_UNDEFINED:
             return None if detail == libvirt.VIR_DOMAIN_EVENT_UNDEFINED_RENAMED else EventKind.DELETED

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from vhal.driver.driver import Driver
+    from vhal.spec.machine import MachineSpec
     from vhal_mock.world import World
 
 __all__ = ["World", "vhal_backend"]
@@ -39,6 +40,12 @@ def _doctor() -> list[Finding]:
     return [Finding(True, "simulator", "needs nothing but Python")]
 
 
+def _sample(name: str) -> MachineSpec:
+    from vhal.spec.machine import MachineSpec
+
+    return MachineSpec(name=name, memory="64MiB")
+
+
 @hookimpl
 def vhal_backend() -> Backend:
     """Hand over the backend."""
@@ -53,6 +60,7 @@ def vhal_backend() -> Backend:
         ephemeral=True,
         examples=("mock:///", "mock:///a", "mock://WORLD/HOST"),
         doctor=_doctor,
+        sample=_sample,
     )
 
 

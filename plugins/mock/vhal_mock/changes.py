@@ -125,6 +125,8 @@ class MockSnapshots:
                 machine.boot = Boot(host.world.clock.now_s, 0.0)  # it had come up when it was kept
             host.turn(machine, MachineState.RUNNING if running else MachineState.STOPPED)
             host.tell(EventKind.CHANGED, machine)
+            if running:
+                host.tell(EventKind.RESTORED, machine)
             self._driver.end("revert", id, ctx)
 
     def delete_snapshot(self, id: str, name: str, ctx: Context) -> None:

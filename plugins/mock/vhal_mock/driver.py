@@ -380,6 +380,8 @@ class MockDriver(Driver):
         self.host.tell(_TOLD[call], machine)
 
     def _stopped(self, machine: SimMachine) -> None:
-        if machine.state is not MachineState.STOPPED:
+        if machine.state is MachineState.SAVED:
+            self.host.turn(machine, MachineState.STOPPED)  # it ended when it was saved, which was told
+        elif machine.state is not MachineState.STOPPED:
             self._change("stop", machine, MachineState.STOPPED)
         machine.boot = None

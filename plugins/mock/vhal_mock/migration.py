@@ -14,7 +14,7 @@ from vhal.driver.answer import Answer
 from vhal.driver.context import Context
 from vhal.driver.event import EventKind
 from vhal.driver.migration import MigrationPolicy, Offer, Ticket, Transfer
-from vhal.errors import NotFound
+from vhal.errors import InvalidState, NotFound
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.machine import MachineInfo
 from vhal.spec.state import MachineState
@@ -147,6 +147,12 @@ class MockMigration:
             self._driver.begin("migration.release", offer.machine.id, ctx)
             machine = self._host.machines.get(offer.machine.id)
             if machine is not None and machine.epoch <= offer.machine.epoch:
+                if machine.state is MachineState.RUNNING:
+                    raise InvalidState(
+                        f"machine {machine.spec.name!r} runs on host {self._host.name!r}: it never left",
+                        hint="look at both hosts before acting",
+                        machine=machine.spec.name,
+                    )
                 machine.end_programs()  # who started them is connected to this host
                 self._host.remove(machine)
                 self._host.drop_volumes(list(volumes(machine.spec)))

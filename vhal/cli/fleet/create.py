@@ -11,7 +11,7 @@ import vhal
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
 from vhal.cli.create import read
-from vhal.cli.fleet import opened, which
+from vhal.cli.fleet import opened, over, which
 from vhal.cli.machine import tell
 from vhal.cli.output import document, table
 from vhal.cli.params import timeout
@@ -35,6 +35,7 @@ def _what(function: F) -> F:
             help="The emptiest host, the fullest with room, or the one with the fewest such machines.",
         ),
         click.option("--name", help="Instead of the spec's."),
+        over,
         which,
         click.argument("spec", metavar="SPEC"),
     ):
@@ -46,13 +47,20 @@ def _what(function: F) -> F:
 @_what
 @pass_session
 def explain(
-    session: Session, spec: str, file: str | None, urls: tuple[str, ...], name: str | None, policy: str, on: str
+    session: Session,
+    spec: str,
+    file: str | None,
+    urls: tuple[str, ...],
+    name: str | None,
+    policy: str,
+    on: str,
+    over: float,
 ) -> None:
     """Say where a machine would be made, and of each host why or why not.
 
     SPEC is a file, or - for TOML on stdin. Nothing is made. The exit code is 4 if no host can take it.
     """
-    found = opened(session, file, urls).explain(_read(spec, name), cast("Policy", policy), on=on)
+    found = opened(session, file, urls).explain(_read(spec, name), cast("Policy", policy), on=on, over_s=over)
     if session.json:
         document([{**found.model_dump(mode="json"), "chosen": found.chosen}])
     else:
@@ -78,6 +86,7 @@ def create(
     name: str | None,
     policy: str,
     on: str,
+    over: float,
     start: bool,
     timeout: float | None,
 ) -> None:
@@ -87,7 +96,8 @@ def create(
     """
     fleet = opened(session, file, urls)
     wanted = _read(spec, name)
-    vm = follow(session, vhal.begin(fleet.create, wanted, cast("Policy", policy), on=on, timeout_s=timeout))
+    creation = vhal.begin(fleet.create, wanted, cast("Policy", policy), on=on, over_s=over, timeout_s=timeout)
+    vm = follow(session, creation)
     if start:
         follow(session, vhal.begin(vm.start, timeout_s=timeout))
     tell(session, vm)

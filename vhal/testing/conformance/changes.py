@@ -12,7 +12,9 @@ from vhal.host import Host
 from vhal.machine import Machine
 from vhal.spec.state import MachineState
 from vhal.spec.usage import rates
+from vhal.testing.conformance.facts import limited
 from vhal.testing.conformance.needs import needs
+from vhal.testing.conformance.witnessed import witnessed
 from vhal.testing.harness import Harness
 
 
@@ -31,6 +33,7 @@ class ChangesSuite:
         assert (vm.info().cpus, vm.info().memory, vm.state()) == (*wanted, MachineState.STOPPED)
         vm.start()
         assert (vm.info().cpus, vm.info().memory, vm.state()) == (*wanted, MachineState.RUNNING)
+        witnessed(self.harness, vm.name, vm.info())
         assert vm.info().spec == before.spec
 
     def test_resz_002_what_is_not_given_stays(self, host: Host, vm: Machine) -> None:
@@ -53,6 +56,7 @@ class ChangesSuite:
             running.resize(*wanted)
         except Unsupported as error:
             hint, wanted = error.hint, (before.cpus, before.memory)
+            limited(type(self), RESIZE, f"{what} of a running machine", error)
         assert hint
         after = running.info()
         assert (after.cpus, after.memory, after.state) == (*wanted, MachineState.RUNNING)
@@ -98,6 +102,7 @@ class ChangesSuite:
         try:
             taken = running.snapshot("live", memory=True)
         except Unsupported as error:
+            limited(type(self), SNAPSHOTS, "with memory", error)
             pytest.skip(str(error))
         assert taken.memory
         assert running.state() is MachineState.RUNNING

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 from vhal.errors import AlreadyExists, Busy, InvalidState, VhalError
 from vhal.host import Host
 from vhal.machine import Machine
 from vhal.spec.state import MachineState
+from vhal.testing.choices import operations
 from vhal.testing.harness import Harness
+from vhal.testing.linear import Done, linearize
+from vhal.testing.model import World
+from vhal.testing.oracle import Create, Delete, Migrate, Operation, Reboot, Resize, step
+from vhal.testing.stage import Sight, Stage
 
 
 class ConcurrencySuite:
@@ -32,6 +40,60 @@ class ConcurrencySuite:
         assert outcomes.count(None) == 1
         assert {type(error) for error in outcomes if error is not None} <= {AlreadyExists, Busy}
 
+    def test_race_003_what_threads_see_could_have_happened_one_after_the_other(self, host: Host) -> None:
+        for seed in range(1 if self.harness.slow else 8):
+            self._race(host, seed)
+
+    def _race(self, host: Host, seed: int) -> None:
+        with Stage(self.harness, [host]) as stage:
+            before = World(stage.abilities())
+            for name in ("one", "two"):
+                operation = Create(name, 0, stage.size())
+                assert stage.make(operation, before.made) is None
+                before = step(before, operation).world
+            history = _history(stage, before, threads=3, each=5 if self.harness.slow else 10, seed=seed)
+            seen = {number: stage.look(number) for number in stage.machines}
+
+        def ends(after: World) -> bool:
+            models = {number: after.machine(number) for number in seen}
+            return seen == {number: model and Sight.of(model) for number, model in models.items()}
+
+        assert linearize(history, before, ends) is not None, "\n".join(
+            ["in no order could these have ended so:", *map(str, history), f"at the end: {seen}"]
+        )
+
+
+def _history(stage: Stage, world: World, *, threads: int, each: int, seed: int) -> list[Done]:
+    """Let several threads ask the machines for this and that, each by handles of its own; return what they saw."""
+    # A forced deletion is two steps, that others come between; a restart is the guest's.
+    possible = [one for one in operations(world) if not isinstance(one, (Create, Migrate, Reboot, Resize))]
+    possible = [one for one in possible if getattr(one, "force", None) is not isinstance(one, Delete)]
+    history: list[Done] = []
+    host = stage.hosts[0]
+    own = [{number: host.machine(made.id) for number, made in stage.machines.items()} for _ in range(threads)]
+
+    def ask(thread: int) -> None:
+        chance, handles = random.Random(seed * threads + thread), own[thread]  # noqa: S311 - the same each time is what is wanted
+        for _ in range(each):
+            operation = _choose(chance, possible)
+            called_s, error = time.monotonic(), None
+            try:
+                stage.act(operation, handles[operation.machine])
+            except Busy:
+                continue  # it had no effect
+            except VhalError as refused:
+                error = type(refused)
+            history.append(Done(operation, called_s, time.monotonic(), error))
+
+    _at_once([partial(ask, thread) for thread in range(threads)])
+    return history
+
+
+def _choose(chance: random.Random, possible: Sequence[Operation]) -> Operation:
+    # The kind first: else what has many arguments would be asked for most of all.
+    kind = chance.choice(list(dict.fromkeys(type(one) for one in possible)))
+    return chance.choice([one for one in possible if type(one) is kind])
+
 
 def _at_once(calls: Sequence[Callable[[], object]]) -> list[VhalError | None]:
     """Make all calls at the same moment; return each one's error, or None."""
@@ -45,7 +107,7 @@ def _at_once(calls: Sequence[Callable[[], object]]) -> list[VhalError | None]:
         except VhalError as error:
             outcomes[place] = error
 
-    threads = [threading.Thread(target=make, args=(place,)) for place in range(len(calls))]
+    threads = [threading.Thread(target=make, args=(place,), daemon=True) for place in range(len(calls))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -6,12 +6,13 @@ from typing import ClassVar
 
 import pytest
 
-from vhal.driver.capability import CREATE, PAUSE, SAVE
+from vhal.driver.capability import CREATE, PAUSE, READINESS, SAVE
 from vhal.errors import AlreadyExists, InvalidState, NotFound, Unsupported
 from vhal.host import Host
 from vhal.machine import Machine
 from vhal.spec.state import MachineState
 from vhal.testing.conformance.needs import needs
+from vhal.testing.conformance.witnessed import witnessed
 from vhal.testing.harness import Harness
 
 
@@ -28,6 +29,7 @@ class LifeSuite:
         assert (info.state, info.name, info.kind) == (MachineState.STOPPED, spec.name, spec.kind)
         assert (info.cpus, info.memory) == (spec.cpus.count, spec.memory.size)
         assert info.managed
+        witnessed(self.harness, spec.name, info)
 
     def test_life_002_the_spec_comes_back_as_it_went_in(self, host: Host) -> None:
         spec = self.harness.spec(self.harness.name()).replace(labels={"team": "blue <&> 'red'", "n": "1"})
@@ -38,16 +40,19 @@ class LifeSuite:
     def test_life_003_start_and_forced_stop(self, vm: Machine) -> None:
         vm.start()
         assert vm.state() is MachineState.RUNNING
+        witnessed(self.harness, vm.name, vm.seen)
         vm.stop(force=True)
         assert vm.state() is MachineState.STOPPED
+        witnessed(self.harness, vm.name, vm.seen)
 
-    def test_life_004_a_guest_that_listens_stops_when_asked(self, running: Machine) -> None:
+    def test_life_004_a_guest_that_listens_stops_when_asked(self, host: Host, running: Machine) -> None:
         if not self.harness.listens:
             pytest.skip("the harness's guest doesn't listen")
-        if self.harness.has_agent:
+        if self.harness.has_agent and host.can(READINESS, running.info()):
             running.wait("ready", timeout_s=self.harness.patience_s)
         running.stop(timeout_s=self.harness.patience_s)
         assert running.state() is MachineState.STOPPED
+        witnessed(self.harness, running.name, running.seen)
 
     def test_life_005_it_is_found_by_name_and_id_and_in_the_list(self, host: Host, vm: Machine) -> None:
         assert host.machine(vm.name).id == host.machine(vm.id).id == vm.id
@@ -57,6 +62,7 @@ class LifeSuite:
 
     def test_life_006_a_deleted_machine_is_gone(self, host: Host, vm: Machine) -> None:
         vm.delete()
+        witnessed(self.harness, vm.name, None)
         with pytest.raises(NotFound):
             host.machine(vm.name)
         with pytest.raises(NotFound):
@@ -100,19 +106,23 @@ class LifeSuite:
         needs(host, PAUSE)
         running.pause()
         assert running.state() is MachineState.PAUSED
+        witnessed(self.harness, running.name, running.seen)
         with pytest.raises(InvalidState):
             running.pause()
         running.resume()
         assert running.state() is MachineState.RUNNING
+        witnessed(self.harness, running.name, running.seen)
 
     def test_save_001_save_and_restore(self, host: Host, running: Machine) -> None:
         needs(host, SAVE)
         running.save()
         assert running.state() is MachineState.SAVED
+        witnessed(self.harness, running.name, running.seen)
         with pytest.raises(InvalidState):
             running.start()
         running.restore()
         assert running.state() is MachineState.RUNNING
+        witnessed(self.harness, running.name, running.seen)
 
     def test_save_002_a_forced_stop_discards_what_was_saved(self, host: Host, running: Machine) -> None:
         needs(host, SAVE)

@@ -12,10 +12,9 @@ in :mod:`~vhal_containers.migration.preflight`, the sending in :mod:`~vhal_conta
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
-from vhal.driver import Answer, Context, MigrationPolicy, Offer, Ticket, Transfer
+from vhal.driver import Answer, Context, EventKind, MigrationPolicy, Offer, Ticket, Transfer
 from vhal.spec import FrozenDict, MachineInfo, MachineState
 from vhal_containers import criu
 from vhal_containers.migration import cargo, image_transfer, pre_dump, preflight
@@ -24,14 +23,18 @@ from vhal_containers.migration.cold import ColdSending
 from vhal_containers.migration.ending import Ends
 from vhal_containers.migration.options import ContainersMigrationOptions
 from vhal_containers.migration.transfer import Sending, forgetting
+from vhal_containers.steps import Meanings, Steps
 
 if TYPE_CHECKING:
     from vhal_containers.engine import Engine
     from vhal_containers.inventory import Inventory
     from vhal_containers.record import Records
 
-_EVENT_S = 2.0
-"""By then the engine has told of what it did."""
+_HALTS: Meanings = {"unpause": None, "checkpoint": None, "died": None, "restore": None, "pause": None}
+_LEAVES: Meanings = {"died": None, "remove": EventKind.MIGRATED_OUT}
+_ARRIVES: Meanings = {"create": None, "restore": EventKind.MIGRATED_IN, "pause": None, "died": None, "remove": None}
+_IS_MADE: Meanings = {"create": EventKind.MIGRATED_IN}
+"""What the engine's steps of a migration mean on either host."""
 
 
 class ContainersMigration:
@@ -41,18 +44,14 @@ class ContainersMigration:
         engine: The engine.
         inventory: Its machines.
         records: What is remembered of them.
-        arriving: Where containers are noted that come here, so that the events are told right.
-        leaving: The same, for those that go.
+        steps: Where the engine's steps are noted, so that the events are told right.
     """
 
-    def __init__(
-        self, engine: Engine, inventory: Inventory, records: Records, arriving: set[str], leaving: set[str]
-    ) -> None:
+    def __init__(self, engine: Engine, inventory: Inventory, records: Records, steps: Steps) -> None:
         self._engine = engine
         self._inventory = inventory
         self._records = records
-        self._arriving = arriving
-        self._leaving = leaving
+        self._steps = steps
         self._ends = Ends(engine, inventory, records)
 
     def offer(self, id: str, policy: MigrationPolicy) -> Offer:
@@ -107,8 +106,8 @@ class ContainersMigration:
             cpus=loaded.cpus,
             memory=loaded.memory,
         )
-        self._leaving.discard(loaded.podman_id)
-        self._arriving.add(loaded.podman_id)
+        self._steps.end(offer.machine.id)
+        self._steps.begin(offer.machine.id, _ARRIVES if live else _IS_MADE)
         return Ticket(
             host_uuid=self._engine.host_id,
             machine_id=offer.machine.id,
@@ -119,30 +118,28 @@ class ContainersMigration:
     def transfer(self, offer: Offer, ticket: Ticket, policy: MigrationPolicy, ctx: Context) -> Transfer:
         """Send it."""
         if cargo.memory_moves(offer, policy):
-            return Sending(self._engine, self._inventory, self._records, offer, ticket, policy).run(ctx)
+            sending = Sending(self._engine, self._inventory, self._records, offer, ticket, policy)
+            with self._steps.meaning(offer.machine.id, _HALTS):
+                return sending.run(ctx)
         return ColdSending(self._engine, self._inventory, offer, ticket, policy).run(ctx)
 
     def commit(self, ticket: Ticket, ctx: Context) -> MachineInfo:
         """Take it over, in the state it was offered in."""
         info = self._ends.commit(ticket)
-        # The engine's events come in another thread. What this container does later is told as what it is.
-        forget = threading.Timer(_EVENT_S, self._arriving.discard, (Place.of(ticket).podman_id,))
-        forget.daemon = True
-        forget.start()
+        self._steps.end(ticket.machine_id)
         return info
 
     def cancel(self, ticket: Ticket, ctx: Context) -> None:
         """Leave nothing of it here. Never touches a machine that isn't the ticket's, or that runs."""
         self._ends.cancel(ticket)
-        self._arriving.discard(Place.of(ticket).podman_id)
+        self._steps.end(ticket.machine_id)
 
     def release(self, offer: Offer, ctx: Context) -> None:
         """Leave nothing of it here, except what the destination uses."""
-        podman_id = Cargo.of(offer).podman_id
-        self._arriving.discard(podman_id)
-        self._leaving.add(podman_id)
-        self._ends.release(offer)
+        with self._steps.meaning(offer.machine.id, _LEAVES):
+            self._ends.release(offer)
 
     def resume(self, offer: Offer, ctx: Context) -> None:
         """Bring it back to the state it was offered in."""
-        self._ends.resume(offer)
+        with self._steps.meaning(offer.machine.id, _HALTS):
+            self._ends.resume(offer)

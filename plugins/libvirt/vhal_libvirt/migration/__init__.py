@@ -69,6 +69,8 @@ class LibvirtMigration:
             raise taken.error(backend="libvirt", machine=offer.machine.name)
         cargo = Cargo.of(offer)
         options = policy.options_for("libvirt", LibvirtMigrationOptions)
+        if offer.state is MachineState.STOPPED:
+            self._await(offer.machine.id, offer.machine.name, True)
         place = Place(
             url=str(self._url),
             host=conn.getHostname(),
@@ -97,6 +99,7 @@ class LibvirtMigration:
     def cancel(self, ticket: Ticket, ctx: Context) -> None:
         """Leave nothing of it here. Never touches a machine that isn't the ticket's, or that runs."""
         conn = self._connection.get()
+        self._await(ticket.machine_id, "", False)
         dom = ending.find(conn, ticket.machine_id)
         if dom is not None:
             with ending.gone_is_done():
@@ -120,6 +123,10 @@ class LibvirtMigration:
     def resume(self, offer: Offer, ctx: Context) -> None:
         """Bring it back to the state it was offered in."""
         ending.resume(self._domain(offer.machine.id), offer)
+
+    def _await(self, id: str, name: str, awaited: bool) -> None:
+        """Have the events told right: libvirt says of one that comes without running that it was made."""
+        self._connection.tell(Notice("awaited", id, name, int(awaited)))
 
     def _domain(self, id: str) -> libvirt.virDomain:
         return self._connection.get().lookupByUUIDString(id)

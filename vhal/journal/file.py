@@ -1,12 +1,4 @@
-"""What is in flight, kept so that a run that was killed can be gone on with: works and their steps.
-
-A work is something with several steps: carrying out a plan. Each step is written down before it is begun and after it
-has ended; whoever comes later sees which steps may have been under way. What a step did is not for the journal to say:
-the engines are asked. What ended stays for a while, so that a drain can be undone.
-
-It knows no machines. What kinds of works and steps there are, and what their data means, is up to those who write
-them: :mod:`vhal.fleet.carrier`.
-"""
+"""The journal's file: an SQLite database, in which each change is on the disk when its call returns."""
 
 from __future__ import annotations
 
@@ -19,13 +11,13 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from vhal.errors import Busy, JournalError, NotFound
+from vhal.journal import owner
+from vhal.journal.work import Step, StepState, Work
 
 FORMAT = 1
 """Version of the tables. A newer one is refused; an older one would be converted when it is opened."""
@@ -58,53 +50,6 @@ CREATE TABLE steps (
     PRIMARY KEY (work, place)
 ) STRICT;
 """
-
-
-class StepState(StrEnum):
-    """How far a step has come."""
-
-    WAITING = "waiting"
-    """Nothing was done."""
-    BEGUN = "begun"
-    """It may have been done, in part or whole: look."""
-    ENDED = "ended"
-    """Nothing more is to be done about it; its note says what came of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a work, as it is written down."""
-
-    place: int
-    kind: str
-    subject: str
-    """What it is about: a machine's id."""
-    state: StepState
-    data: Any
-    """What is to be done."""
-    note: Any
-    """What became known since: how to go on, or what came of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A work, as it is written down."""
-
-    id: str
-    kind: str
-    data: Any
-    begun_s: float
-    """In seconds since the epoch."""
-    ended_s: float | None
-    result: Any
-    owner: str | None
-    """Who carries it out; None where nobody does."""
-    steps: tuple[Step, ...]
-
-    @property
-    def under_way(self) -> bool:
-        """Whether a process that lives carries it out."""
-        return self.owner is not None and _lives(self.owner)
 
 
 class Journal:
@@ -140,7 +85,7 @@ class Journal:
         Raises:
             vhal.errors.Busy: Another work is about one of the subjects, and is under way or was left in the middle.
         """
-        work, token = uuid.uuid4().hex[:12], _token()
+        work, token = uuid.uuid4().hex[:12], owner.token()
         with self._writing() as db:
             self._refuse_subjects({subject for _, subject, _ in steps})
             db.execute(
@@ -163,9 +108,12 @@ class Journal:
             ended: Only those that have, or haven't, ended.
         """
         with self._told(), self._lock:
-            rows = self._db.execute("SELECT id FROM works ORDER BY begun_s, rowid").fetchall()
-            found = [self.work(row[0]) for row in rows]
-        return [work for work in found if kind in (None, work.kind) and ended in (None, work.ended_s is not None)]
+            rows = self._db.execute(
+                "SELECT id FROM works WHERE kind = coalesce(:kind, kind) "
+                "AND (ended_s IS NOT NULL) = coalesce(:ended, ended_s IS NOT NULL) ORDER BY begun_s, rowid",
+                {"kind": kind, "ended": ended},
+            ).fetchall()
+            return [self.work(row[0]) for row in rows]
 
     def work(self, id: str) -> Work:
         """Return one work.
@@ -184,7 +132,7 @@ class Journal:
             raise NotFound(
                 f"there is no work {id!r} in {self.path}", hint="'vhal fleet resume' lists what is unfinished"
             )
-        kind, data, begun_s, ended_s, result, owner = row
+        kind, data, begun_s, ended_s, result, holder = row
         return Work(
             id,
             kind,
@@ -192,7 +140,7 @@ class Journal:
             begun_s,
             ended_s,
             None if result is None else _read(result),
-            owner,
+            holder,
             tuple(
                 Step(place, kind, subject, StepState(state), _read(data), _read(note))
                 for place, kind, subject, state, data, note in steps
@@ -206,11 +154,11 @@ class Journal:
             vhal.errors.NotFound: There is none of that id.
             vhal.errors.Busy: A process that lives has it.
         """
-        token = _token()
+        token = owner.token()
         with self._writing() as db:
             work = self.work(id)
             if work.under_way:
-                pid = str(work.owner).split(":")[2]
+                pid = owner.process(str(work.owner))
                 raise Busy(f"work {id} is being carried out by process {pid}", hint="wait for it, or end that process")
             db.execute("UPDATE works SET owner = ? WHERE id = ?", (token, id))
         return Held(self, id, token)
@@ -333,7 +281,7 @@ class Held:
         self.journal = journal
         self.id = id
         self._token = token
-        _ours.add(token)
+        owner.hold(token)
 
     def read(self) -> Work:
         """Return it as it is written down now."""
@@ -363,8 +311,7 @@ class Held:
 
     def release(self) -> None:
         """Let others take it. Idempotent."""
-        if self._token in _ours:
-            _ours.discard(self._token)
+        if owner.let_go(self._token):
             with self.journal._writing() as db:
                 db.execute("UPDATE works SET owner = NULL WHERE id = ? AND owner = ?", (self.id, self._token))
 
@@ -411,41 +358,3 @@ def _make(path: Path) -> None:
 
 def _read(text: str) -> Any:
     return json.loads(text)
-
-
-# Who carries out a work: the machine's boot, the namespace of its processes, the process and when it began, since
-# numbers of processes are used again. A write-ahead log works on one machine only, so another boot is an earlier one.
-
-_ours: set[str] = set()
-"""The tokens of works that this process holds."""
-
-
-def _token() -> str:
-    boot, space = _here()
-    pid = os.getpid()
-    return f"{boot}:{space}:{pid}:{_began(pid)}:{uuid.uuid4().hex[:8]}"
-
-
-def _lives(token: str) -> bool:
-    boot, space, pid, began, _ = token.split(":")
-    if (boot, space) != _here():
-        # A process of another namespace can't be looked for; only a reboot has ended it for sure.
-        return boot == _here()[0]
-    if int(pid) == os.getpid():
-        return token in _ours
-    return _began(int(pid)) == began
-
-
-def _here() -> tuple[str, str]:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return boot, str(Path("/proc/self/ns/pid").stat().st_ino)
-
-
-def _began(pid: int) -> str:
-    """Return when a process began, in ticks since the boot, or an empty text if there is none (proc(5): field 22)."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    fields = text.rpartition(")")[2].split()
-    return "" if fields[0] in ("Z", "X") else fields[19]

@@ -1,0 +1,218 @@
+"""``vhal fleet apply``, ``drain``, ``restore``, ``evacuate``, ``resume``, ``watch``: words, output, exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import vhal_mock.world
+from vhal_mock.world import World
+
+import vhal
+from tests.cli.harness import Cli
+from vhal.driver.fault import Fault
+from vhal.fleet.applied import MoveEvent
+from vhal.fleet.apply import apply
+from vhal.fleet.drain import plan_drain
+from vhal.fleet.fleet import Fleet
+from vhal.fleet.plan import Plan
+from vhal.fleet.snapshot import FleetSnapshot
+from vhal.journal import Journal
+
+FILE = """
+[hosts.a]
+url = "mock:///a"
+[hosts.b]
+url = "mock:///b"
+[hosts.c]
+url = "mock:///c"
+"""
+
+
+@pytest.fixture(autouse=True)
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Three hosts in the fleet's file, two machines on the first; a journal of the test's own."""
+    spec = {"cpus": 1, "memory": "4GiB"}
+    world = World.from_spec(
+        {
+            "hosts": [{"name": name} for name in "abc"],
+            "machines": [{"host": "a", "running": True, "spec": {"name": name, **spec}} for name in ("web", "db")],
+        }
+    )
+    vhal_mock.world.swap_default(world)
+    path = tmp_path / "fleet.toml"
+    path.write_text(FILE)
+    path.chmod(0o600)
+    monkeypatch.setenv("VHAL_FLEET", str(path))
+    monkeypatch.setenv("VHAL_JOURNAL", str(tmp_path / "journal.sqlite"))
+    return world
+
+
+def names(host: str) -> list[str]:
+    with vhal.connect(f"mock:///{host}") as open_host:
+        return sorted(machine.name for machine in open_host.machines())
+
+
+def planned(tmp_path: Path) -> Path:
+    with Fleet.load() as fleet:
+        plan_drain(fleet.snapshot(), ["a"]).save(tmp_path / "plan.json")
+    return tmp_path / "plan.json"
+
+
+def test_a_drain_is_shown_made_and_taken_back(cli: Cli) -> None:
+    shown = cli("fleet", "drain", "a", "--dry-run").stdout
+    assert "a is being drained" in shown
+    (plan,) = cli.items("fleet", "drain", "a", "--dry-run")
+    assert plan["emptied"] == ["a"]
+    assert names("a") == ["db", "web"]
+    result = cli("fleet", "drain", "a", "--per-host", "1", "--bandwidth", "1GiB")
+    assert [line.split()[3] for line in result.stdout.splitlines()[1:]] == ["moved", "moved"]
+    assert "2 of 2 moves in" in result.stderr
+    assert names("a") == []
+    # It stays empty: another drain has only one host to go to.
+    cli("fleet", "drain", "b")
+    assert names("c") == ["db", "web"]
+    cli("fleet", "restore", "b", "--empty")
+    assert "bring" not in cli("fleet", "restore", "a", "--dry-run").stderr
+    (applied,) = cli.items("fleet", "restore", "a")
+    assert [move["outcome"] for move in applied["moves"]] == ["moved", "moved"]
+    assert names("a") == ["db", "web"]
+    assert "nothing is to be brought back to a" in cli("fleet", "restore", "a").stderr
+
+
+def test_what_stays_is_told(cli: Cli, world: World) -> None:
+    world.inject(Fault(at="migration.transfer.round", machine="web", times=None))
+    result = cli("fleet", "drain", "a", code=1)
+    assert "1 of" in result.stderr
+    assert "an injected fault" in result.stderr
+    assert names("a") == ["web"]
+    (applied,) = cli.items("fleet", "restore", "a")
+    assert [move["move"]["machine"] for move in applied["moves"]] == ["db"]
+
+
+def test_strictly_or_not_at_all(cli: Cli) -> None:
+    error = cli.error("fleet", "drain", "a", "b", "c", "--strict", code=4)
+    assert error["code"] == "insufficient"
+    assert "left: web stays on a" in cli("fleet", "drain", "a", "b", "c").stderr
+    assert cli.error("fleet", "drain", "z", code=3)["code"] == "not-found"
+    assert cli.error("fleet", "restore", "z", code=3)["code"] == "not-found"
+
+
+def test_a_plan_from_a_file(cli: Cli, tmp_path: Path) -> None:
+    path = planned(tmp_path)
+    assert "web" in cli("fleet", "apply", str(path), "--dry-run").stdout
+    (applied,) = cli.items("fleet", "apply", str(path), "--cold", "--at-once", "1")
+    assert [move["outcome"] for move in applied["moves"]] == ["moved", "moved"]
+    error = cli.error("fleet", "apply", str(path), code=4)
+    assert error["code"] == "plan-outdated"
+    assert any("machine web was on a and is on" in line for line in error["differences"])
+    assert cli.error("fleet", "apply", str(path), "--dry-run", code=4)["code"] == "plan-outdated"
+
+
+@pytest.mark.parametrize("text", ["{}", "no json", '{"snapshot": "x", "moves": [{}]}'])
+def test_what_is_no_plan(cli: Cli, tmp_path: Path, text: str) -> None:
+    (tmp_path / "plan.json").write_text(text)
+    error = cli.error("fleet", "apply", str(tmp_path / "plan.json"), code=2)
+    assert error["code"] == "invalid-spec"
+    assert cli.error("fleet", "apply", str(tmp_path / "none.json"), code=2)["hint"]
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed(tmp_path: Path) -> str:
+    """Let a process die after the first of two moves; return the work's id."""
+
+    def die(event: MoveEvent) -> None:
+        if event.kind == "ended":
+            raise Killed
+
+    from vhal.fleet.applied import ApplySettings
+
+    with Fleet.load() as fleet, Journal() as journal:
+        plan = Plan.load(planned(tmp_path))
+        with pytest.raises(Killed):
+            apply(plan, fleet, ApplySettings(fleet=1), journal=journal, on_event=die)
+        (work,) = journal.works(ended=False)
+    return work.id
+
+
+def test_what_was_left_in_the_middle_is_listed_and_gone_on_with(cli: Cli, tmp_path: Path) -> None:
+    assert cli.items("fleet", "resume") == []
+    work = killed(tmp_path)
+    assert cli.items("fleet", "resume") == [{"work": work, "kind": "drain", "moves": 2}]
+    assert cli("fleet", "resume").stdout.splitlines()[1].split() == [work, "drain", "2", "1"]
+    (applied,) = cli.items("fleet", "resume", work)
+    assert [move["outcome"] for move in applied["moves"]] == ["moved", "moved"]
+    assert names("a") == []
+    assert cli.error("fleet", "resume", work, code=3)["code"] == "not-found"
+
+
+def test_a_dead_host_is_evacuated_only_when_it_is_fenced(cli: Cli, tmp_path: Path, world: World) -> None:
+    last, specs = tmp_path / "last.json", tmp_path / "specs"
+    cli("fleet", "capture", str(last))
+    specs.mkdir()
+    (specs / "web.toml").write_text('name = "web"\ncpus = 1\nmemory = "4GiB"\n')
+    words = ("fleet", "evacuate", "a", "--last", str(last), "--specs", str(specs))
+    assert cli.error(*words[:-1], str(tmp_path / "none"), code=3)["code"] == "not-found"
+    assert cli.error(*words, "--fenced", "power cut", code=5)["code"] == "not-fenced"
+    world.inject(Fault(at="describe.begin", kind="host-crash", host="a"))
+    shown = cli(*words, "--dry-run")
+    assert "web" in shown.stdout
+    assert "db isn't started elsewhere: what it was made from isn't known here" in shown.stderr
+    assert cli.error(*words, code=5)["code"] == "not-fenced"
+    (applied,) = cli.items(*words, "--fenced", "power cut at the switch")
+    assert [move["outcome"] for move in applied["moves"]] == ["moved"]
+    assert "web" in names("b") + names("c")
+
+
+# watching
+
+
+@pytest.fixture
+def planner(monkeypatch: pytest.MonkeyPatch) -> Callable[[FleetSnapshot], Plan]:
+    """A stand-in for the balancer, which moves everything off a."""
+
+    def plan(now: FleetSnapshot) -> Plan:
+        return plan_drain(now, ["a"]).model_copy(update={"kind": "balance", "emptied": ()})
+
+    module = types.ModuleType("vhal.fleet.balance.planner")
+    module.plan_balance = plan  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vhal.fleet.balance.planner", module)
+    return plan
+
+
+def test_a_cool_fleet_is_watched(cli: Cli) -> None:
+    assert cli("fleet", "watch", "--looks", "1").stdout.split()[1] == "cool"
+    told = json.loads(cli("fleet", "watch", "--looks", "1", "--json").stdout)
+    assert (told["decision"], told["hot"], told["moves"]) == ("cool", [], [])
+
+
+@pytest.mark.usefixtures("planner")
+def test_a_hot_fleet_is_cooled(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vhal.fleet.watch.heats", lambda snapshot: {"a": 0.95})
+    policy = tmp_path / "policy.toml"
+    policy.write_text("hold = 1\nevery_s = 1\n")
+    told = json.loads(cli("fleet", "watch", "--policy", str(policy), "--looks", "1", "--dry-run", "--json").stdout)
+    assert (told["decision"], len(told["moves"])) == ("planned", 2)
+    lines = cli("fleet", "watch", "--policy", str(policy), "--looks", "1").stdout.splitlines()
+    assert lines[0].endswith("moved: 2 of 2 moves in " + lines[0].split()[-2] + " s")
+    assert names("a") == []
+
+
+def test_a_policy_that_makes_no_sense(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text("hot = 7")
+    assert cli.error("fleet", "watch", "--policy", str(tmp_path / "policy.toml"), code=2)["code"] == "invalid-spec"
+    assert cli.error("fleet", "watch", "--policy", str(tmp_path / "none.toml"), code=3)["code"] == "not-found"
+
+
+def test_handlers_of_signals_are_put_back(cli: Cli) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    cli("fleet", "watch", "--looks", "1")
+    assert signal.getsignal(signal.SIGTERM) is before

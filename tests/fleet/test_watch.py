@@ -1,0 +1,268 @@
+"""A fleet that is watched: it is cooled late, little and seldom. Days pass in no time."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.stand import Stand, places, world
+from vhal.driver.fault import Fault
+from vhal.errors import InvalidSpec, NotFound
+from vhal.fleet.applied import ApplySettings, MoveEvent
+from vhal.fleet.apply import apply, unfinished
+from vhal.fleet.drain import plan_drain
+from vhal.fleet.plan import Plan
+from vhal.fleet.policy import WatchPolicy
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load
+from vhal.fleet.watch import Decision, Round, Watch, heats
+from vhal.journal import Journal
+from vhal.spec.units import Bytes
+
+DAY_S = 86_400.0
+HOT = {"a": {"web": 8, "db": 8, "job": 8}, "b": {}, "c": {}}
+
+
+class Busy(Stand):
+    """A fleet whose machines keep processors busy as the test says."""
+
+    def __init__(self, busy: Callable[[str, float], float], hosts: dict[str, dict[str, int]] = HOT) -> None:
+        super().__init__(world(hosts))
+        self.busy = busy
+
+    def snapshot(self) -> FleetSnapshot:
+        now = super().snapshot()
+        at_s = self.world.clock.now_s
+        machines = tuple(
+            machine.model_copy(update={"load": Load(cpus=self.busy(machine.name, at_s))}) for machine in now.machines
+        )
+        return now.model_copy(update={"machines": machines, "taken_s": at_s})
+
+
+def greedy(now: FleetSnapshot) -> Plan:
+    """A planner for the tests: one machine from the hottest host to the coolest, as far as that evens them out."""
+    heat = {name: heats(now).get(name, 0.0) for name in now.on}
+    hottest, coolest = max(heat, key=heat.__getitem__), min(heat, key=heat.__getitem__)
+    movable = [each for each in now.on[hottest] if each.movable and each.load is not None]
+    if not movable:
+        return Plan(snapshot=now.digest, notes=("nothing may be moved",))
+    machine = min(movable, key=lambda each: each.name)
+    assert machine.load is not None
+    from vhal.fleet.cost import moved
+
+    move = moved(machine, now.host(hottest), now.host(coolest), "it is hot")
+    gain = heat[hottest] - max(heat[hottest] - machine.load.cpus / 16, heat[coolest] + machine.load.cpus / 16)
+    return Plan(snapshot=now.digest, moves=(move,), score=(heat[hottest], heat[hottest] - gain))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        yield journal
+
+
+def watched(fleet: Stand, journal: Journal, policy: WatchPolicy, looks: int, **facts: object) -> list[Round]:
+    clock = fleet.world.clock
+    watch = Watch(fleet, policy, greedy, journal=journal, now_s=lambda: clock.now_s, wait=clock.advance, **facts)  # type: ignore[arg-type]
+    return list(itertools.islice(watch.rounds(), looks))
+
+
+def decisions(rounds: list[Round]) -> list[str]:
+    return [str(each.decision) for each in rounds]
+
+
+def test_a_host_that_stays_hot_is_cooled(journal: Journal) -> None:
+    with Busy(lambda name, at_s: 5.0) as fleet:
+        rounds = watched(fleet, journal, WatchPolicy(hold=3), 6)
+        assert places(fleet.world) == {"db": "b", "job": "a", "web": "a"}
+    assert decisions(rounds) == ["held", "held", "moved", "cool", "cool", "cool"]
+    assert rounds[0].hot == ("a",)
+    assert rounds[0].reason == "a is busy to 94%, for 1 of 3 looks"
+    assert rounds[2].applied is not None
+    assert [result.move.machine for result in rounds[2].applied.moves] == ["db"]
+
+
+def test_a_peak_that_passes_is_left_alone(journal: Journal) -> None:
+    with Busy(lambda name, at_s: 5.0 if at_s % 180 < 120 else 1.0) as fleet:
+        rounds = watched(fleet, journal, WatchPolicy(hold=3), 60)
+    assert set(decisions(rounds)) == {"held", "cool"}
+
+
+def test_what_gains_too_little_is_not_moved(journal: Journal) -> None:
+    with Busy(lambda name, at_s: {"web": 7.0, "db": 0.5, "job": 7.0}[name]) as fleet:
+        rounds = watched(fleet, journal, WatchPolicy(hold=1, margin=0.1), 1)
+    assert decisions(rounds) == ["nothing"]
+    assert "score would go from 0.9062 to" in rounds[0].reason
+
+
+def test_a_day_of_ping_pong_is_cut_short(journal: Journal) -> None:
+    """Whichever host has web is hot: without a cool-down it would be moved at every look."""
+    with Busy(lambda name, at_s: 14.0 if name == "web" else 0.0, {"a": {"web": 8}, "b": {}}) as fleet:
+        policy = WatchPolicy(hold=1, margin=0, cool_down_s=6 * 3600)
+        rounds = watched(fleet, journal, policy, int(DAY_S / 60))
+        moved = [each for each in rounds if each.decision is Decision.MOVED]
+        assert fleet.world.clock.now_s >= DAY_S - 60
+    assert 3 <= len(moved) <= 4
+    assert all(later.at_s - before.at_s >= 6 * 3600 for before, later in itertools.pairwise(moved))
+    assert {each.reason for each in rounds if each.decision is Decision.NOTHING} == {"nothing may be moved"}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [WatchPolicy(hold=1, margin=0, moves_per_hour=1), WatchPolicy(hold=1, margin=0, memory_per_hour=Bytes("8GiB"))],
+)
+def test_no_more_than_so_much_in_an_hour(journal: Journal, limits: WatchPolicy) -> None:
+    with Busy(lambda name, at_s: 15.0) as fleet:
+        rounds = watched(fleet, journal, limits, 100)
+    moved = [each.at_s for each in rounds if each.decision is Decision.MOVED]
+    assert len(moved) == 2
+    assert all(later - before >= 3600 for before, later in itertools.pairwise(moved))
+    assert "1 machines were moved in the last hour" in {each.reason for each in rounds}
+
+
+def test_at_quiet_hours_nothing_is_moved(journal: Journal) -> None:
+    policy = WatchPolicy(
+        hold=1, quiet=("22:00-06:00", "12:00-13:00"), zone="UTC", every_s=1800, cool_down_s=0, margin=0
+    )
+    with Busy(lambda name, at_s: 15.0) as fleet:
+        rounds = watched(fleet, journal, policy, 48)
+    quiet = [each.at_s / 3600 for each in rounds if each.decision is Decision.QUIET]
+    assert quiet
+    assert all(hour % 24 < 6 or hour % 24 >= 22 or 12 <= hour % 24 < 13 for hour in quiet)
+    assert all(6 <= each.at_s / 3600 % 24 < 22 for each in rounds if each.decision is Decision.MOVED)
+
+
+def test_a_dry_run_moves_nothing(journal: Journal) -> None:
+    with Busy(lambda name, at_s: 5.0) as fleet:
+        rounds = watched(fleet, journal, WatchPolicy(hold=1), 3, dry_run=True)
+        assert set(places(fleet.world).values()) == {"a"}
+    assert decisions(rounds) == ["planned"] * 3
+    assert journal.works() == []
+
+
+def test_what_goes_wrong_is_told_and_the_next_look_begins_anew(journal: Journal) -> None:
+    with Busy(lambda name, at_s: 5.0) as fleet:
+        fleet.world.inject(Fault(at="machines.begin", times=1))
+        rounds = watched(fleet, journal, WatchPolicy(hold=1), 2)
+    assert decisions(rounds) == ["failed", "moved"]
+    assert "injected fault" in rounds[0].reason
+
+
+def test_what_was_left_in_the_middle_is_finished_first(journal: Journal) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(event: MoveEvent) -> None:
+        if event.kind == "ended":
+            raise Killed
+
+    with Busy(lambda name, at_s: 1.0) as fleet:
+        plan = fleet.plan(("web", "b"), ("db", "c"))
+        with pytest.raises(Killed):
+            apply(plan, fleet, ApplySettings(fleet=1), journal=journal, on_event=die)
+        assert len(unfinished(journal)) == 1
+        assert decisions(watched(fleet, journal, WatchPolicy(), 1)) == ["cool"]
+        assert places(fleet.world) == {"web": "b", "db": "c", "job": "a"}
+    assert unfinished(journal) == []
+
+
+def test_a_drained_host_stays_empty(journal: Journal) -> None:
+    with Busy(lambda name, at_s: 5.0) as fleet:
+        apply(plan_drain(fleet.snapshot(), ["a"]), fleet, journal=journal).check()
+    with Busy(lambda name, at_s: 5.0) as fleet:
+        watched(fleet, journal, WatchPolicy(), 1)
+        assert fleet.marks == {"a": HostStatus.DRAINING}
+
+
+def test_it_stops_when_it_is_told_to(journal: Journal) -> None:
+    with Busy(lambda name, at_s: 1.0) as fleet:
+        watch = Watch(fleet, WatchPolicy(every_s=3600), greedy, journal=journal)
+        seen: list[Round] = []
+
+        def look() -> None:
+            seen.extend(watch.rounds())
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        watch.stop()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_a_signal_ends_it_and_each_machine_runs(journal: Journal) -> None:
+    def listen(event: MoveEvent) -> None:
+        if event.progress is not None and event.progress.phase == "transfer":
+            os.kill(os.getpid(), signal.SIGTERM)
+            stopping.wait(60)
+
+    stopping = threading.Event()
+    with Busy(lambda name, at_s: 5.0) as fleet:
+        watch = Watch(fleet, WatchPolicy(hold=1), greedy, journal=journal, on_event=listen)
+
+        def stop(*_: object) -> None:
+            watch.stop()
+            threading.Timer(0.05, stopping.set).start()
+
+        before = signal.signal(signal.SIGTERM, stop)
+        try:
+            rounds = list(watch.rounds())
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert len(rounds) == 1
+        assert places(fleet.world).keys() == {"web", "db", "job"}
+
+
+def test_the_planner_is_the_balancers_unless_one_is_given(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.import_module
+    balance = types.SimpleNamespace(plan_balance=greedy)
+    monkeypatch.setattr(
+        importlib, "import_module", lambda name: balance if name == "vhal.fleet.balance.planner" else found(name)
+    )
+    with Busy(lambda name, at_s: 5.0) as fleet:
+        watch = Watch(fleet, WatchPolicy(hold=1), journal=journal)
+        assert next(watch.rounds()).decision is Decision.MOVED
+
+
+# the policy's file
+
+
+def test_a_policy_is_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('hot = 0.9\nquiet = ["22:00-06:00"]\nmemory_per_hour = "1TiB"\n[apply]\nper_host = 1\n')
+    policy = WatchPolicy.load(path)
+    assert (policy.hot, policy.apply.per_host, policy.memory_per_hour) == (0.9, 1, 1 << 40)
+    with pytest.raises(NotFound):
+        WatchPolicy.load(tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("hot = 2", "hot"),
+        ('quiet = ["25:00-26:00"]', "quiet"),
+        ('zone = "Atlantis"', "zone"),
+        ('zone = "../../etc/passwd"', "zone"),
+        ("hott = 0.9", "hott"),
+        ("[apply]\nper_host = 0", "apply.per_host"),
+    ],
+)
+def test_a_policy_that_makes_no_sense(tmp_path: Path, text: str, path: str) -> None:
+    (tmp_path / "policy.toml").write_text(text)
+    with pytest.raises(InvalidSpec) as caught:
+        WatchPolicy.load(tmp_path / "policy.toml")
+    assert path in [where for where, _ in caught.value.problems]
+    assert caught.value.hint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the machine's own zone is read from its files")
+def test_without_a_zone_it_is_this_machines_time() -> None:
+    policy = WatchPolicy(quiet=("00:00-23:59",))
+    assert policy.is_quiet(0.0) or policy.is_quiet(120.0)

@@ -1,0 +1,116 @@
+"""What the commands that move machines of a fleet have in common: how they are told to, and what they print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+import vhal
+from vhal.cli.context import Session
+from vhal.cli.output import document, table
+from vhal.cli.params import Duration, timeout
+from vhal.cli.progress import follow
+
+if TYPE_CHECKING:
+    from vhal.fleet.applied import Applied, ApplySettings, MoveResult
+    from vhal.fleet.plan import Move, Plan
+    from vhal.journal import Journal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+dry = click.option("--dry-run", is_flag=True, help="Show the plan, and move nothing.")
+
+
+def limits(function: F) -> F:
+    """Add the options that say how moves are made; they are handed on as keywords for :func:`settings`."""
+    for option in (
+        timeout,
+        click.option("--per-host", type=int, help="Moves at once that one host takes part in."),
+        click.option("--at-once", "fleet", type=int, help="Moves at once in all."),
+        click.option("--move-timeout", "move_timeout_s", type=Duration(), help="Undo a move that takes longer."),
+        click.option("--live/--cold", default=None, help="While machines run (the default), or stop, move and start."),
+        click.option("--bandwidth", metavar="SIZE", help="At most this much a second for each move: 100MiB."),
+        click.option("--auto-converge", is_flag=True, default=None, help="Slow guests down that write too fast."),
+        click.option("--allow-plaintext", is_flag=True, default=None, help="Send memory unencrypted over the network."),
+    ):
+        function = option(function)
+    return function
+
+
+def settings(given: Mapping[str, Any]) -> ApplySettings | None:
+    """Return what the options of :func:`limits` say, without the deadline; None if they say nothing."""
+    from vhal.fleet.applied import ApplySettings
+
+    said = {name: value for name, value in given.items() if value is not None and name != "timeout"}
+    own = {name: said.pop(name) for name in list(said) if name in ApplySettings.model_fields}
+    if said:
+        own["policy"] = vhal.MigrationPolicy(**said)
+    return ApplySettings(**own) if own else None
+
+
+def kept() -> Journal:
+    """Return the journal, open until the command has ended."""
+    from vhal.journal import Journal
+
+    journal = Journal()
+    click.get_current_context().call_on_close(journal.close)
+    return journal
+
+
+def show(session: Session, plan: Plan) -> None:
+    """Print a plan: its moves with their reasons, and what else there is to say."""
+    if session.json:
+        document([plan.model_dump(mode="json")])
+        return
+    if plan:
+        table(
+            ["MOVE", "MACHINE", "FROM", "TO", "AFTER", "MEMORY", "TIME", "DOWNTIME", "WHY"],
+            [_planned(place, move) for place, move in enumerate(plan.moves, 1)],
+            right=["MEMORY", "TIME", "DOWNTIME"],
+        )
+    for note in plan.notes:
+        session.note(note)
+
+
+def carry(session: Session, call: Callable[[], Applied], timeout_s: float | None = None) -> None:
+    """Carry a plan out with progress, print what came of it, and fail if a move did. Ctrl-C aborts it."""
+    applied = follow(session, vhal.begin(call))
+    if session.json:
+        document([applied.model_dump(mode="json")])
+    else:
+        if applied.moves:
+            table(
+                ["MACHINE", "FROM", "TO", "OUTCOME", "TIME", "DOWNTIME", "WHY"],
+                [_made(result) for result in applied.moves],
+                right=["TIME", "DOWNTIME"],
+            )
+        session.note(str(applied))
+    applied.check()
+
+
+def _planned(place: int, move: Move) -> tuple[object, ...]:
+    return (
+        place,
+        move.machine,
+        move.source,
+        move.destination,
+        ",".join(str(needed + 1) for needed in move.after),
+        move.memory,
+        f"{move.total_s:.1f}s" if move.total_s else "",
+        f"{move.downtime_s * 1000:.0f}ms" if move.total_s else "",
+        move.reason,
+    )
+
+
+def _made(result: MoveResult) -> tuple[object, ...]:
+    return (
+        result.move.machine,
+        result.move.source,
+        result.move.destination,
+        result.outcome,
+        f"{result.seconds:.1f}s" if result.seconds else "",
+        f"{result.downtime_s * 1000:.0f}ms" if result.downtime_s else "",
+        result.error,
+    )

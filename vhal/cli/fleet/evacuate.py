@@ -1,0 +1,68 @@
+"""``vhal fleet evacuate``: a dead host's machines, started on others. What that takes is :mod:`vhal.fleet.evacuate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vhal.cli.command import pass_session, verb
+from vhal.cli.context import Session
+from vhal.cli.fleet import opened, which
+from vhal.cli.fleet.carry import carry, dry, kept, show
+from vhal.cli.params import timeout
+from vhal.errors import NotFound
+
+
+@verb("evacuate")
+@click.argument("host", metavar="HOST")
+@click.option("--fenced", metavar="WHAT", default="", help="What was done so that the host runs nothing any more.")
+@click.option("--last", metavar="FILE", required=True, help="A snapshot of 'vhal fleet capture' from before.")
+@click.option(
+    "--specs",
+    "folder",
+    metavar="FOLDER",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Spec files of its machines.",
+)
+@which
+@timeout
+@dry
+@pass_session
+def evacuate(
+    session: Session,
+    /,
+    host: str,
+    fenced: str,
+    last: str,
+    folder: Path,
+    file: str | None,
+    urls: tuple[str, ...],
+    timeout: float | None,
+    dry_run: bool,
+) -> None:
+    """Start the machines of a dead host on others.
+
+    A host that only doesn't answer may still run its machines, and a second copy destroys their disks: cut its power or
+    its way to the disks first, and say with --fenced what was done. Only machines whose spec is given, and whose disks
+    are all shared, can be started elsewhere; the others are named. It may be repeated.
+    """
+    from vhal.fleet.evacuate import evacuate as started
+    from vhal.fleet.evacuate import plan_evacuate
+    from vhal.fleet.snapshot import FleetSnapshot
+    from vhal.spec.load import load_spec
+
+    if not folder.is_dir():
+        raise NotFound(f"there is no folder {folder}", hint="give one with the spec files of the host's machines")
+    known = [load_spec(path) for path in sorted(folder.iterdir()) if path.suffix in (".toml", ".json", ".yaml", ".yml")]
+    specs = {spec.name: spec for spec in known}
+    fleet = opened(session, file, urls)
+    journal = kept()
+    plan = plan_evacuate(fleet.snapshot(), host, FleetSnapshot.load(last), specs)
+    if dry_run:
+        show(session, plan)
+        return
+    for note in plan.notes:
+        session.note(note)
+    carry(session, lambda: started(plan, fleet, specs, fenced, journal=journal, timeout_s=timeout))

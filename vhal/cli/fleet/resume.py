@@ -1,0 +1,45 @@
+"""``vhal fleet resume``: what was left in the middle, listed and gone on with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from vhal.cli.command import pass_session, verb
+from vhal.cli.context import Session
+from vhal.cli.fleet import opened, which
+from vhal.cli.fleet.carry import carry, kept, limits, settings
+from vhal.cli.output import document, table
+
+
+@verb("resume")
+@click.argument("work", metavar="[WORK]", required=False)
+@which
+@limits
+@pass_session
+def resume(session: Session, /, work: str | None, file: str | None, urls: tuple[str, ...], **given: Any) -> None:
+    """Go on with a plan whose process died, or of which a move was in doubt.
+
+    Without WORK it lists what is unfinished. What the hosts show counts: a machine that was on its way is brought to
+    one of its ends, and never runs twice.
+    """
+    from vhal.fleet.apply import resume as carried
+    from vhal.fleet.apply import unfinished
+    from vhal.journal import Journal, StepState
+
+    if work is None:
+        with Journal() as journal:
+            found = unfinished(journal)
+        if session.json:
+            document({"work": each.id, "kind": each.data["kind"], "moves": len(each.steps)} for each in found)
+            return
+        rows = [
+            (each.id, each.data["kind"], len(each.steps), sum(step.state is not StepState.ENDED for step in each.steps))
+            for each in found
+        ]
+        table(["WORK", "KIND", "MOVES", "OPEN"], rows, right=["MOVES", "OPEN"])
+        return
+    fleet = opened(session, file, urls)
+    journal = kept()
+    carry(session, lambda: carried(work, fleet, settings(given), journal=journal, timeout_s=given["timeout"]))

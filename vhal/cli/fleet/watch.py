@@ -1,0 +1,68 @@
+"""``vhal fleet watch``: a fleet is looked at again and again, and cooled by a policy: see :mod:`vhal.fleet.watch`."""
+
+from __future__ import annotations
+
+import signal
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from vhal.cli.command import pass_session, verb
+from vhal.cli.context import Session
+from vhal.cli.fleet import opened, which
+from vhal.cli.fleet.carry import kept
+
+if TYPE_CHECKING:
+    from vhal.fleet.watch import Round
+
+
+@verb("watch")
+@click.option("--policy", metavar="FILE", help="When to act, and how much at most: TOML. Else the defaults.")
+@click.option("--dry-run", is_flag=True, help="Make plans, and move nothing.")
+@click.option("--looks", type=click.IntRange(min=1), help="End after so many looks.")
+@which
+@pass_session
+def watch(
+    session: Session,
+    /,
+    policy: str | None,
+    dry_run: bool,
+    looks: int | None,
+    file: str | None,
+    urls: tuple[str, ...],
+) -> None:
+    """Keep the fleet cool until interrupted: a line, or with --json a document, for each look.
+
+    SIGTERM and Ctrl-C end it: nothing begins any more, and a move that is under way is undone or finished.
+    """
+    from vhal.fleet.policy import WatchPolicy
+    from vhal.fleet.watch import Watch
+
+    wanted = WatchPolicy() if policy is None else WatchPolicy.load(policy)
+    fleet = opened(session, file, urls)
+    journal = kept()
+    watched = Watch(fleet, wanted, journal=journal, dry_run=dry_run)
+    before = {number: signal.signal(number, lambda *_: watched.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        for each in islice(watched.rounds(), looks):
+            _tell(session, each)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell(session: Session, each: Round) -> None:
+    import json
+    from datetime import datetime
+
+    if session.json:
+        told = {"at_s": each.at_s, "decision": str(each.decision), "hot": list(each.hot), "reason": each.reason}
+        moves = [move.model_dump(mode="json") for move in each.plan.moves] if each.plan is not None else []
+        click.echo(json.dumps({**told, "moves": moves}))
+        return
+    when = datetime.fromtimestamp(each.at_s).astimezone().strftime("%H:%M:%S")
+    session.say(f"{when} {each.decision}" + (f": {each.reason}" if each.reason else ""))
+    if each.plan is not None:
+        for move in each.plan.moves:
+            session.say(f"  {move.machine}: {move.source} → {move.destination}: {move.reason}")

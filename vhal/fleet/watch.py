@@ -1,0 +1,234 @@
+"""Keeps a fleet cool: looks at it again and again, and when a host stays hot, has a plan made and carries it out.
+
+It acts late, little and seldom, by its :mod:`policy <vhal.fleet.policy>`: a fleet whose machines are always on the move
+is worse than a hot host. What is worth moving decides the planner, :mod:`vhal.fleet.balance`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from vhal.driver.context import Context
+from vhal.errors import VhalError
+from vhal.fleet.applied import Applied
+from vhal.fleet.apply import apply, opened, resume, unfinished
+from vhal.fleet.carrier import Hosts, OnEvent
+from vhal.fleet.drain import drained
+from vhal.fleet.plan import Plan
+from vhal.fleet.policy import WatchPolicy
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.journal import Journal
+from vhal.operation import part
+
+HOUR_S = 3600.0
+
+Planner = Callable[[FleetSnapshot], Plan]
+
+
+class Decision(StrEnum):
+    """What a look led to."""
+
+    COOL = "cool"
+    """No host is hot."""
+    HELD = "held"
+    """A host is hot, but hasn't been for long enough."""
+    QUIET = "quiet"
+    """It is a time when nothing is moved."""
+    LIMITED = "limited"
+    """So much was moved in the last hour that no move may be made."""
+    NOTHING = "nothing"
+    """No plan is worth it."""
+    PLANNED = "planned"
+    """There is a plan, and it wasn't to be carried out."""
+    MOVED = "moved"
+    """A plan was carried out, as far as that was possible."""
+    FAILED = "failed"
+    """Something went wrong; the next look begins anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One look at the fleet."""
+
+    at_s: float
+    """When, in seconds since the epoch (or of a simulated clock)."""
+    decision: Decision
+    hot: tuple[str, ...] = ()
+    """The hosts that were hot, the hottest first."""
+    reason: str = ""
+    """Why, in a sentence."""
+    plan: Plan | None = None
+    applied: Applied | None = None
+
+
+class Watch:
+    """A fleet being watched.
+
+    Args:
+        fleet: What is watched.
+        policy: When to act.
+        planner: Makes a plan; None for :func:`vhal.fleet.balance.planner.plan_balance`.
+        journal: Where plans are written down; None for the user's.
+        dry_run: Make plans, and carry none out.
+        now_s: Tells the time, in seconds since the epoch.
+        wait: Lets so many seconds pass; None waits for them, or for :meth:`stop`.
+        on_event: Told of each move.
+    """
+
+    def __init__(
+        self,
+        fleet: Hosts,
+        policy: WatchPolicy,
+        planner: Planner | None = None,
+        *,
+        journal: Journal | None = None,
+        dry_run: bool = False,
+        now_s: Callable[[], float] = time.time,
+        wait: Callable[[float], object] | None = None,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        self._fleet = fleet
+        self._policy = policy
+        self._planner = planner
+        self._journal = journal
+        self._dry_run = dry_run
+        self._now_s = now_s
+        self._stopped = threading.Event()
+        self._wait = wait or self._stopped.wait
+        self._on_event = on_event
+        self._context = Context()
+        self._hot_for: dict[str, int] = {}
+        self._moved: deque[tuple[float, str, int]] = deque()
+        """When which machine was moved, and how large it is: as far back as it matters."""
+
+    def stop(self) -> None:
+        """End it soon: nothing begins any more, and what is under way is undone or finished.
+
+        Idempotent; returns at once, and may be called by a signal's handler.
+        """
+
+        def end() -> None:
+            self._stopped.set()
+            self._context.abort()
+
+        # A handler runs in the middle of a thread that may hold the locks that this takes.
+        threading.Thread(target=end, name="vhal-watch-stop").start()
+
+    def rounds(self) -> Iterator[Round]:
+        """Yield each look at the fleet, until :meth:`stop`. What was left in the middle is finished first."""
+        with opened(self._journal) as journal:
+            for name, work in drained(journal).items():
+                self._fleet.mark(name, HostStatus.DRAINING, f"work {work} emptied it")
+            while not self._stopped.is_set():
+                yield self._round(journal)
+                self._wait(self._policy.every_s)
+
+    def _round(self, journal: Journal) -> Round:
+        at_s = self._now_s()
+        try:
+            with part(self._context):
+                return self._look(at_s, journal)
+        except VhalError as error:
+            return Round(at_s, Decision.FAILED, reason=str(error))
+
+    def _look(self, at_s: float, journal: Journal) -> Round:
+        policy = self._policy
+        if not self._dry_run:
+            for work in unfinished(journal):
+                if work.data["kind"] == "balance":
+                    self._count(at_s, resume(work.id, self._fleet, journal=journal, on_event=self._on_event))
+        snapshot = self._fleet.snapshot()
+        heat = {name: share for name, share in heats(snapshot).items() if share >= policy.hot}
+        hot = tuple(sorted(heat, key=lambda name: (-heat[name], name)))
+        self._hot_for = {name: self._hot_for.get(name, 0) + 1 for name in hot}
+        if not hot:
+            return Round(at_s, Decision.COOL)
+        longest = max(hot, key=lambda name: self._hot_for[name])
+        said = f"{longest} is busy to {heat[longest]:.0%}, for {self._hot_for[longest]} of {policy.hold} looks"
+        if self._hot_for[longest] < policy.hold:
+            return Round(at_s, Decision.HELD, hot, said)
+        if policy.is_quiet(at_s):
+            return Round(at_s, Decision.QUIET, hot, f"{said}, but nothing is moved at this time")
+        return self._act(at_s, hot, snapshot, journal)
+
+    def _act(self, at_s: float, hot: tuple[str, ...], snapshot: FleetSnapshot, journal: Journal) -> Round:
+        plan = self._plan(self._rested(snapshot, at_s))
+        before, after = plan.score
+        if not plan:
+            return Round(at_s, Decision.NOTHING, hot, "; ".join(plan.notes) or "nothing is worth moving", plan)
+        if before - after < self._policy.margin * before:
+            reason = f"the score would go from {before:.4f} to {after:.4f} only"
+            return Round(at_s, Decision.NOTHING, hot, reason, plan)
+        plan = self._within_limits(plan, at_s)
+        if not plan:
+            reason = f"{len(self._last_hour(at_s))} machines were moved in the last hour"
+            return Round(at_s, Decision.LIMITED, hot, reason, plan)
+        if self._dry_run:
+            return Round(at_s, Decision.PLANNED, hot, plan=plan)
+        applied = apply(plan, self._fleet, self._policy.apply, journal=journal, on_event=self._on_event)
+        self._count(at_s, applied)
+        self._hot_for.clear()  # what it is like now, the next looks tell
+        return Round(at_s, Decision.MOVED, hot, str(applied), plan, applied)
+
+    def _plan(self, snapshot: FleetSnapshot) -> Plan:
+        if self._planner is None:
+            # Late, since it brings numpy, which only planning needs.
+            balance: Any = importlib.import_module("vhal.fleet.balance.planner")
+            self._planner = balance.plan_balance
+        return self._planner(snapshot)
+
+    def _rested(self, snapshot: FleetSnapshot, at_s: float) -> FleetSnapshot:
+        """Return the snapshot with the machines that were moved lately unmovable."""
+        cool_down_s = self._policy.cool_down_s
+        lately = {machine: moved_s for moved_s, machine, _ in self._moved}
+        lately.update((each.id, each.moved_s) for each in snapshot.machines if each.moved_s is not None)
+        machines = tuple(
+            each.model_copy(update={"movable": False, "reason": f"it was moved {at_s - lately[each.id]:.0f} s ago"})
+            if each.movable and at_s - lately.get(each.id, -cool_down_s) < cool_down_s
+            else each
+            for each in snapshot.machines
+        )
+        return snapshot.model_copy(update={"machines": machines})
+
+    def _within_limits(self, plan: Plan, at_s: float) -> Plan:
+        """Return the plan's beginning that may be carried out now: every beginning of a plan is one, too."""
+        last = self._last_hour(at_s)
+        moves = self._policy.moves_per_hour - len(last)
+        memory = self._policy.memory_per_hour - sum(size for _, _, size in last)
+        count = 0
+        for move in plan.moves:
+            moves, memory = moves - 1, memory - move.memory
+            if moves < 0 or memory < 0:
+                break
+            count += 1
+        return plan if count == len(plan.moves) else plan.model_copy(update={"moves": plan.moves[:count]})
+
+    def _last_hour(self, at_s: float) -> list[tuple[float, str, int]]:
+        keep_s = max(HOUR_S, self._policy.cool_down_s)
+        while self._moved and at_s - self._moved[0][0] >= keep_s:
+            self._moved.popleft()
+        return [each for each in self._moved if at_s - each[0] < HOUR_S]
+
+    def _count(self, at_s: float, applied: Applied) -> None:
+        self._moved += [(at_s, result.move.id, result.move.memory) for result in applied.arrived]
+
+
+def heats(snapshot: FleetSnapshot) -> dict[str, float]:
+    """Return which share of its processors each host that is up keeps busy, as far as that is known."""
+    found: dict[str, float] = {}
+    for host in snapshot.hosts:
+        if host.status is HostStatus.UNREACHABLE or not host.cpus:
+            continue
+        loads = [machine.load.cpus for machine in snapshot.on[host.name] if machine.load is not None]
+        if host.load is not None:
+            found[host.name] = host.load.cpus / host.cpus
+        elif loads:
+            found[host.name] = sum(loads) / host.cpus
+    return found
