@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from vhal.fleet.cost import moved
-from vhal.fleet.drain import changes
+from vhal.fleet.emptying import changes
 from vhal.fleet.habit import Habits, expected, spare, typical
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.room import Room

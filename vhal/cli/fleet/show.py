@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +13,6 @@ from vhal.cli.context import Session
 from vhal.cli.output import document
 from vhal.cli.screen import is_plain, size
 from vhal.cli.screen import show as print_lines
-from vhal.errors import InvalidSpec
 
 if TYPE_CHECKING:
     from vhal.fleet.plan import Plan
@@ -82,26 +80,9 @@ def tell(
 @views
 @pass_session
 def show(session: Session, file: Path, snapshot: str | None, plot: Path | None, html: Path | None) -> None:
-    """Show a plan that was written down as JSON.
-
-    PLAN is what a planning command prints with --json. Nothing is moved.
-    """
+    """Show a plan that was written down. Nothing is moved."""
+    from vhal.fleet.plan import Plan
     from vhal.fleet.snapshot import FleetSnapshot
 
     check(plot, html)
-    plan = _read(file)
-    tell(session, plan, None if snapshot is None else FleetSnapshot.load(snapshot), plot, html)
-
-
-def _read(path: Path) -> Plan:
-    from vhal.fleet.plan import Plan
-
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidSpec(f"{path} can't be read: {error}", hint="name a plan that was printed with --json") from None
-    if isinstance(data, dict) and len(data.get("items", ())) == 1:
-        data = data["items"][0]
-    if not isinstance(data, dict):
-        raise InvalidSpec(f"{path} is no plan", hint="name a plan that was printed with --json")
-    return Plan(**data)
+    tell(session, Plan.load(file), None if snapshot is None else FleetSnapshot.load(snapshot), plot, html)
