@@ -103,7 +103,9 @@ SECTIONS = {
     "This installation": {
         "backends": Entry("vhal.cli.backends:backends", "List the installed backends."),
         "doctor": Entry("vhal.cli.doctor:doctor", "Check what each backend can do here, and what to do about it."),
-        "conformance": Entry("vhal.cli.conformance:conformance", "Prove that a backend keeps the contract."),
+        "conformance": Entry(
+            "vhal.cli.conformance:conformance", "Prove that a backend keeps the contract, on the host URL."
+        ),
         "schema": Entry("vhal.cli.schema:schema", "Print the JSON Schema of a machine's spec."),
         "new-backend": Entry("vhal.cli.new_backend:new_backend", "Write the project of a backend of your own."),
         "completion": Entry("vhal.cli.completion:completion", "Print a shell's completion script."),

@@ -9,7 +9,7 @@ from vhal.driver import Context
 from vhal.errors import InvalidState
 from vhal.spec import MachineState
 from vhal_containers import limits
-from vhal_containers.api import ApiError, Unreachable
+from vhal_containers.api import ApiError, Failure, Unreachable
 from vhal_containers.api.path import path
 from vhal_containers.engine import NOT_FOUND, Engine
 from vhal_containers.inventory import Found
@@ -111,14 +111,20 @@ def restart(engine: Engine, found: Found, ctx: Context) -> None:
 
 def discard(engine: Engine, records: Records, found: Found) -> None:
     """Forget the memory of a saved machine; it is stopped then."""
-    # podman forgets it when the machine is made ready to start, of which nothing runs yet.
+    # First, since what is written can be taken back.
+    records.not_saved(found.info.id, found.record)
     if found.container.state.checkpointed:
-        _prepare(engine, found.podman_id)
+        try:
+            # podman forgets it when the machine is made ready to start, of which nothing runs yet.
+            _prepare(engine, found.podman_id)
+        except BaseException:
+            with contextlib.suppress(Failure):
+                records.update(found.info.id, saved_at=found.record.saved_at, freezing=found.record.freezing)
+            raise
         try:
             engine.api.containers.stop(found.podman_id, 0)
         except ApiError:
             engine.api.containers.stop(found.podman_id, 0)  # there is no way back: its memory is gone by now
-    records.not_saved(found.info.id, found.record)
 
 
 def living(engine: Engine, id: str) -> bool:
