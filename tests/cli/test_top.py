@@ -84,7 +84,7 @@ def test_moves_that_a_plan_is_at_are_shown(cli: Cli, journal: Path) -> None:
              transferred=Bytes("1GiB"), total_s=1.0, downtime_s=0.1)
         for name in ("web", "db")
     ]  # fmt: skip
-    with Journal(journal) as book, book.begin(PLAN, {"emptied": []}, steps(moves)) as held:
+    with Journal(journal) as book, book.begin(PLAN, {"emptied": [], "restored": []}, steps(moves)) as held:
         held.mark(0, StepState.BEGUN)
         assert [move["machine"] for move in cli.items("top", *TWO)[0]["moves"]] == ["web"]
         lines = cli("top", *TWO).stdout.splitlines()

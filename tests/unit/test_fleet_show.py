@@ -285,6 +285,16 @@ def test_the_same_plan_gives_the_same_picture(tmp_path: Path) -> None:
     assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
 
 
+def test_of_many_hosts_those_that_change_most_are_drawn(tmp_path: Path) -> None:
+    change = planned().hosts[0]
+    many = tuple(change.replace(host=f"h{n}", load=(0.5, 0.5 + n / 1000)) for n in range(100))
+    made = planned().replace(hosts=tuple(each.replace(cpus=(1, 1), memory=(1, 1)) for each in many))
+    plot.draw(made, tmp_path / "p.svg")
+    page = Tags(render(of_plan(made)))
+    assert "40 hosts that change less aren't drawn" in page.texts
+    assert [each.host for each in text.most_changed(made.hosts, 2)] == ["h99", "h98"]
+
+
 def test_hostile_names_in_a_picture(tmp_path: Path) -> None:
     change = planned().hosts[0].replace(host=HOSTILE + "$x^{")
     plot.draw(planned().replace(hosts=(change,)), tmp_path / "p.svg")

@@ -94,6 +94,8 @@ def _live(fleet: Source, interval_s: float, sort: str) -> None:
     plain = is_plain()
     with screen() as terminal:
         while True:
+            if looks.failure is not None:
+                raise looks.failure
             width, height = size()
             lines: Sequence[Line] = [[Word("looking at the hosts …")]]
             if looks.found is not None:
@@ -116,6 +118,9 @@ class _Looks:
     def __init__(self, fleet: Source, interval_s: float) -> None:
         self.found: tuple[FleetSnapshot, list[Move]] | None = None
         self.error: VhalError | None = None
+        """Why the last look gave nothing; the next one may."""
+        self.failure: Exception | None = None
+        """What nobody expected; there is no next look."""
         self._fleet = fleet
         self._interval_s = interval_s
         threading.Thread(target=self._run, daemon=True).start()
@@ -127,4 +132,7 @@ class _Looks:
                 self.error = None
             except VhalError as error:
                 self.error = error
+            except Exception as error:  # noqa: BLE001 - raised in the thread that draws
+                self.failure = error
+                return
             time.sleep(self._interval_s)

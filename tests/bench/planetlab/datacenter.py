@@ -25,6 +25,9 @@ Different from CloudSim: a host whose machines all happen to want nothing is on 
 off); PDM counts the whole of a move, and SLATAH the whole time that a machine is on its way to a host, not from the
 next event on; power is that of the step, not the mean of its beginning and the next one's. None of it favours who
 moves less.
+
+It is no world of ``vhal_mock``: there all processors are as fast, and a move takes what its dirty pages make it take,
+which is truer and not this protocol.
 """
 
 from __future__ import annotations

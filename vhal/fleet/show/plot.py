@@ -13,7 +13,7 @@ from vhal.driver.picture import check
 from vhal.errors import AccessDenied
 from vhal.fleet.plan import HostChange, Plan
 from vhal.fleet.show.letters import clean
-from vhal.fleet.show.text import summary
+from vhal.fleet.show.text import most_changed, summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def draw(plan: Plan, path: Path) -> None:
 def _figure(plan: Plan) -> Figure:
     from matplotlib.figure import Figure
 
-    changes = sorted(plan.hosts, key=_changed, reverse=True)[:MOST_HOSTS]
+    changes = most_changed(plan.hosts, MOST_HOSTS)
     drawn = [(label, pair) for label, pair in _AXES if any(pair(change) is not None for change in changes)]
     figure = Figure(figsize=(10.0, 1.4 + 0.36 * max(1, len(changes))), layout="constrained")
     left_out = len(plan.hosts) - len(changes)
@@ -70,11 +70,6 @@ def _figure(plan: Plan) -> Figure:
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=2)
     return figure
-
-
-def _changed(change: HostChange) -> float:
-    pairs = (change.load or (0.0, 0.0), change.memory, change.cpus)
-    return max(abs(after - before) for before, after in pairs)
 
 
 def _bars(axes: Axes, changes: list[HostChange], label: str, pair: _Pair, *, named: bool) -> None:

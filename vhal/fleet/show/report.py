@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from vhal.driver.page import Bars, Facts, Grid, Page, Part, Words
 from vhal.fleet.plan import HostChange, Plan
 from vhal.fleet.show.letters import HOT
-from vhal.fleet.show.text import bounded, shares, summary
+from vhal.fleet.show.text import bounded, most_changed, shares, summary
 from vhal.fleet.snapshot import FleetSnapshot
 
+MOST_BARS = 60
+"""Hosts that are drawn: those that change most."""
 MOVES = ("#", "MACHINE", "FROM", "TO", "MEMORY", "SENT", "TIME", "DOWNTIME", "AFTER", "WHY")
 HOSTS = ("HOST", "STATUS", "MACHINES", "CPUS", "MEMORY", "LOAD", "WHY")
 
@@ -25,13 +27,16 @@ def of_plan(plan: Plan, snapshot: FleetSnapshot | None = None) -> Page:
     parts += [("", Words(note)) for note in plan.notes]
     if plan.moves:
         parts.append(("Moves", _moves(plan)))
-    if any(change.load is not None for change in plan.hosts):
-        loads = {change.host: change.load or (None, None) for change in plan.hosts}
+    changed = most_changed(plan.hosts, MOST_BARS)
+    if any(change.load is not None for change in changed):
+        loads = {change.host: change.load or (None, None) for change in changed}
         parts.append(("Processors busy", Bars(loads, HOT)))
     if plan.hosts:
-        parts.append(("Processors given away", Bars({change.host: change.cpus for change in plan.hosts})))
-        parts.append(("Memory given away", Bars({change.host: change.memory for change in plan.hosts})))
-        parts.append(("", _counts(plan.hosts)))
+        parts.append(("Processors given away", Bars({change.host: change.cpus for change in changed})))
+        parts.append(("Memory given away", Bars({change.host: change.memory for change in changed})))
+        parts.append(("Machines", _counts(plan.hosts)))
+    if len(changed) < len(plan.hosts):
+        parts.append(("", Words(f"{len(plan.hosts) - len(changed)} hosts that change less aren't drawn")))
     if plan.bound is not None:
         parts.append(("How good could it be?", Words(bounded(plan))))
     if snapshot is not None:

@@ -197,6 +197,16 @@ def changes(changed: Sequence[HostChange], width: int = 80, plain: bool = False)
     return lines
 
 
+def most_changed(changed: Sequence[HostChange], most: int) -> list[HostChange]:
+    """Return the hosts that a plan changes, those that it changes most first, and so many at most."""
+
+    def change(host: HostChange) -> float:
+        pairs = (host.load or (0.0, 0.0), host.memory, host.cpus)
+        return max(abs(after - before) for before, after in pairs)
+
+    return sorted(changed, key=change, reverse=True)[:most]
+
+
 def summary(made: Plan) -> str:
     """Return in a line how many moves a plan has, and what they cost."""
     if not made:
