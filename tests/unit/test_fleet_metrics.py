@@ -104,9 +104,11 @@ def test_moves_are_counted_as_they_happen() -> None:
         moves(MoveEvent("begun", place, move(name)))
     moves(MoveEvent("ended", 0, move("web"), result=moved("web")))
     moves(MoveEvent("ended", 1, move("db"), result=moved("db", Outcome.FAILED)))
+    moves(MoveEvent("ended", 3, move("never"), result=MoveResult(move=move("never"), outcome=Outcome.REFUSED)))
     found = figures(registry)
     assert found["vhal_moves_total", "moved"] == 1
     assert found["vhal_moves_total", "failed"] == 1
+    assert found["vhal_moves_total", "refused"] == 1
     assert found["vhal_moves_under_way",] == 1
     assert found["vhal_move_bytes_total",] == 4 * GIB
     assert found["vhal_move_seconds_count",] == 1

@@ -7,6 +7,7 @@ told.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,6 +89,8 @@ class MoveMetrics:
 
         self._journal = journal
         self._counted: set[tuple[str, int]] = set()
+        self._going: set[str] = set()
+        self._turn = threading.Lock()
         registry.register(self)  # first: it is asked before the counters are
 
         self._moves = Total("vhal_moves", "Moves of machines that have ended.", ["outcome"], registry=registry)
@@ -105,16 +108,20 @@ class MoveMetrics:
 
     def __call__(self, event: MoveEvent) -> None:
         """Take notice of what happened to a move. Safe from any thread."""
-        if event.kind == "begun":
-            self._now.inc()
-        elif event.kind == "ended" and event.result is not None:
-            self._now.dec()
-            self._count(event.result)
+        with self._turn:
+            if event.kind == "begun":
+                self._going.add(event.move.id)
+            elif event.kind == "ended" and event.result is not None:
+                # One that was refused never began.
+                self._going.discard(event.move.id)
+                self._count(event.result)
+            self._now.set(len(self._going))
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Read the journal, and yield nothing: the counters are collectors of their own. Called by the library."""
         if self._journal is not None:
-            self._read(self._journal)
+            with self._turn:
+                self._read(self._journal)
         yield from ()
 
     def _read(self, journal: Journal) -> None:
