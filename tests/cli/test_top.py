@@ -198,10 +198,11 @@ def test_files_that_cant_be_written(cli: Cli, plan: Path, tmp_path: Path) -> Non
 # metrics
 
 
-def test_metrics_once(cli: Cli) -> None:
+def test_metrics_once(cli: Cli, journal: Path) -> None:
     text = cli("fleet", "metrics", "--once", *TWO).stdout
     assert 'vhal_host_cpus{host="b"} 16.0' in text
     assert "vhal_moves_under_way 0.0" in text
+    assert not journal.exists()
 
 
 @pytest.mark.parametrize("address", ["", "here", "127.0.0.1:", "127.0.0.1:99999", ":80"])

@@ -38,10 +38,12 @@ def metrics(session: Session, file: str | None, urls: tuple[str, ...], listen: s
     host, port = _address(listen)
     from prometheus_client import CollectorRegistry, generate_latest
 
-    from vhal.journal import Journal
+    from vhal.journal import Journal, default_path
 
-    journal = Journal()
-    click.get_current_context().call_on_close(journal.close)
+    # One that isn't there yet may come while they are served; to print them once it isn't made.
+    journal = None if once and not default_path().exists() else Journal()
+    if journal is not None:
+        click.get_current_context().call_on_close(journal.close)
     registry = CollectorRegistry()
     MoveMetrics(registry, journal)
     registry.register(FleetMetrics(opened(session, file, urls), machines=machines))
