@@ -1,4 +1,4 @@
-"""``python -m tests.bench [NAME…] [--json FILE] [--strict]``: measure, print a table, write JSON."""
+"""``python -m tests.bench [NAME…] [--data DIR] [--json FILE] [--strict]``: measure, print a table, write JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,20 @@ from pathlib import Path
 
 from tests.bench.measure import Ratio
 
-GROUPS = ("imports", "simulator", "listing", "lifecycle", "migration", "containers", "balance", "fleet", "drain")
+GROUPS = (
+    "imports",
+    "simulator",
+    "listing",
+    "lifecycle",
+    "migration",
+    "containers",
+    "balance",
+    "fleet",
+    "drain",
+    "planetlab",
+)
+DATA = {"planetlab"}
+"""Groups that take a folder of data; without one they make up their own."""
 
 
 def main() -> int:
@@ -22,7 +35,7 @@ def main() -> int:
     parser.add_argument("groups", nargs="*", default=GROUPS, metavar="NAME", help=", ".join(GROUPS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a limit is exceeded")
-    parser.add_argument("--data", metavar="DIR", help="more fleets for the balancer, in Ganeti's format")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="a folder of recorded data, for groups that take one")
     parser.add_argument("--hbal-hosts", type=int, metavar="N", help="fleets up to which hbal is run: 20; it takes long")
     arguments = parser.parse_args()
     for name, value in (("VHAL_BENCH_FLEETS", arguments.data), ("VHAL_BENCH_HBAL_HOSTS", arguments.hbal_hosts)):
@@ -30,14 +43,13 @@ def main() -> int:
             os.environ[name] = str(value)
     found: list[Ratio] = []
     for group in arguments.groups:
-        ratios: Callable[[], Iterator[Ratio]] = importlib.import_module(f"tests.bench.{group}").ratios
-        for ratio in ratios():
+        ratios: Callable[..., Iterator[Ratio]] = importlib.import_module(f"tests.bench.{group}").ratios
+        for ratio in ratios(*([arguments.data] if group in DATA else [])):
             found.append(ratio)
             mark = "ok " if ratio.ok else "OVER"
             print(
                 f"{mark:4} {ratio.ratio:8.3f} (limit {ratio.limit:g})  {ratio.name}: "
-                f"{ratio.ours_s * 1000:.1f} / {ratio.peer_s * 1000:.1f} ms, median of {ratio.runs}"
-                + (f"; {ratio.note}" if ratio.note else ""),
+                f"{ratio.figures}, median of {ratio.runs}" + (f"; {ratio.note}" if ratio.note else ""),
                 flush=True,
             )
     if arguments.json:

@@ -152,7 +152,7 @@ def fleets(folder: Path) -> Iterator[tuple[str, Path, Path]]:
             ganeti.write(sample(20, 200, seed=seed, **facts), data, util)  # type: ignore[arg-type]
             yield f"{shape}, seed {seed}", data, util
     given = os.environ.get("VHAL_BENCH_FLEETS")
-    for data in sorted(Path(given).glob("*.data"), key=lambda each: each.stat().st_size) if given else ():
+    for data in sorted(Path(given).rglob("*.data"), key=lambda each: each.stat().st_size) if given else ():
         yield data.stem, data, data.with_suffix(".util")
 
 

@@ -25,11 +25,20 @@ class Ratio:
     """It shall not be more."""
     runs: int
     note: str = ""
+    unit: str = "s"
+    """What is compared, if it isn't time."""
 
     @property
     def ok(self) -> bool:
         """Whether it is within its limit."""
         return self.ratio <= self.limit
+
+    @property
+    def figures(self) -> str:
+        """What was measured, with its unit."""
+        if self.unit == "s":
+            return f"{self.ours_s * 1000:.1f} / {self.peer_s * 1000:.1f} ms"
+        return f"{self.ours_s:.4g} / {self.peer_s:.4g} {self.unit}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return it JSON-ready."""

@@ -48,8 +48,8 @@ def sybil() -> Sybil:
         path=str(Path(__file__).parents[2]),
         patterns=["README.md", "CONTRIBUTING.md", "docs/**/*.md"],
         excludes=["docs/_build/**"],
-        setup=_setup,
-        teardown=_teardown,
+        setup=setup,
+        teardown=teardown,
     )
 
 
@@ -69,12 +69,14 @@ def same(shown: str, printed: str) -> bool:
     return re.fullmatch(pattern, printed.strip(), re.S) is not None
 
 
-def _setup(namespace: dict[str, Any]) -> None:
+def setup(namespace: dict[str, Any]) -> None:
+    """Give a page a folder."""
     namespace["__name__"] = "example"
     namespace["_folder"] = tempfile.TemporaryDirectory(prefix="vhal-docs-")
 
 
-def _teardown(namespace: dict[str, Any]) -> None:
+def teardown(namespace: dict[str, Any]) -> None:
+    """Take it away."""
     namespace["_folder"].cleanup()
 
 

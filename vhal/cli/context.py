@@ -13,6 +13,9 @@ import click
 from vhal.errors import HostUnreachable, NotFound, VhalError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vhal.driver.page import Page
     from vhal.host import Host
     from vhal.machine import Machine
     from vhal.registry import Registry
@@ -147,6 +150,16 @@ class Session:
         from vhal.cli.output import table
 
         table(headers, rows, right)
+
+    def page(self, page: Page, path: Path) -> None:
+        """Write a page to a file."""
+        from vhal.errors import AccessDenied
+        from vhal.fleet.show.html import render
+
+        try:
+            path.write_text(render(page), encoding="utf-8")
+        except OSError as error:
+            raise AccessDenied(f"{path}: can't be written: {error.strerror}", hint="look at its folder") from error
 
     def say(self, text: str) -> None:
         """Print a line of data."""

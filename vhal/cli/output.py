@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import click
 
 from vhal.errors import VhalError
+from vhal.fleet.show.letters import clean as clean
 
 API = "vhal/v1"
 """Version of the JSON documents; a field that exists keeps its meaning in it."""
@@ -79,11 +80,6 @@ def report(error: VhalError, as_json: bool, *, code: str | None = None) -> None:
     click.echo(f"{click.style('error:', fg='red', bold=True)} {clean(error.message)}", err=True, color=_colour())
     if error.hint:
         click.echo(f"{click.style('hint:', fg='cyan')} {clean(error.hint)}", err=True, color=_colour())
-
-
-def clean(text: str) -> str:
-    """Return ``text`` on one line and without control characters."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
 
 
 def is_terminal(stream: TextIO) -> bool:

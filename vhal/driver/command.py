@@ -8,9 +8,11 @@ and ``--no-plugin`` are added to it. Backends, another kind of plugin, are :mod:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from vhal.driver.page import Page
     from vhal.host import Host
 
 
@@ -35,3 +37,10 @@ class Shell(Protocol):
 
     def note(self, text: str) -> None:
         """Tell people on stderr what happened, unless they want to hear nothing."""
+
+    def page(self, page: Page, path: Path) -> None:
+        """Write a page for people to a file, as HTML. Whether its folder is there is asked before, by the caller.
+
+        Raises:
+            vhal.errors.AccessDenied: It can't be written.
+        """

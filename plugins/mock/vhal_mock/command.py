@@ -35,25 +35,34 @@ def sim() -> None:
 @_seed
 @_until
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw it, too: a file that ends in .png or .svg.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page about it, too.")
 @click.pass_obj
-def run(shell: Shell, file: Path, seed: int | None, until_s: float | None, plot: Path | None) -> None:
+def run(
+    shell: Shell, file: Path, seed: int | None, until_s: float | None, plot: Path | None, html: Path | None
+) -> None:
     """Let a scenario happen, and tell what came of it.
 
     FILE is TOML or JSON: hosts, machines, and what happens when. The same file and seed give the same, byte for byte.
     What fails in it is a part of the story, and no failure of this command.
     """
+    from vhal.driver.picture import check, check_folder
     from vhal_mock.scenario import run as happen
     from vhal_mock.scenario import timeline
 
+    # Now, not when all has happened.
     if plot is not None:
-        from vhal_mock.scenario.plot import check
-
-        check(plot)  # now, not when all has happened
+        check(plot)
+    if html is not None:
+        check_folder(html)
     result = happen(_scenario(file, seed, until_s), shell.connect, file)
     if plot is not None:
         from vhal_mock.scenario.plot import draw
 
         draw(result, plot)
+    if html is not None:
+        from vhal_mock.scenario.page import page
+
+        shell.page(page(result, f"A simulated fleet: {file.stem}"), html)
     if shell.json:
         shell.document([result.as_dict()])
         return

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from vhal.errors import AccessDenied, InvalidSpec, NotFound, Unsupported
+from vhal.driver.page import Span
+from vhal.driver.picture import check
+from vhal.errors import AccessDenied
+from vhal_mock.scenario.mark import marks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,65 +21,26 @@ if TYPE_CHECKING:
     from vhal_mock.scenario.result import Result
     from vhal_mock.scenario.sample import Usage
 
-KINDS = (".png", ".svg")
 MOST_LINES = 10
 """Hosts that get a line and a colour each; of more only the spread is drawn."""
 MOST_LANES = 24
 """Lanes of what happened; beyond, the labels are left out and the bars are packed closer."""
 
-TROUBLES = {
-    "host-crash": "host-up",
-    "partition": "mended",
-    "hang": "answers",
-    "slow-link": None,
-    "disk-full": None,
-    "fault": None,
-    "crashed": None,
-    "failed": None,
-}
-"""Kinds of entry that are marked as something that went wrong → the kind that tells of its end, if one does."""
-
 _WIDTH_IN = 10.0
 _LETTER = 0.0078
 """The width of a letter of a label, as a part of the axis."""
-_RED, _BLUE, _GREY = "#b3261e", "#3f6fb5", "#6b7280"
+_RED, _BLUE = "#b3261e", "#3f6fb5"
+COLOURS = {"done": _BLUE, "trouble": _RED, "unfinished": "#6b7280"}
 
 
 _Series = Callable[["Usage"], list[float]]
-
-
-class _Mark(NamedTuple):
-    """Something that happened, from when to when."""
-
-    begun_s: float
-    ended_s: float
-    label: str
-    colour: str
-
-
-def check(path: Path) -> None:
-    """Return if a picture can be drawn and its name says how.
-
-    Raises:
-        vhal.errors.InvalidSpec: Its name ends neither in .png nor in .svg.
-        vhal.errors.NotFound: Its folder isn't there.
-        vhal.errors.Unsupported: Matplotlib isn't installed.
-    """
-    if path.suffix.lower() not in KINDS:
-        raise InvalidSpec(f"{path}: a plot is a PNG or an SVG", hint="end its name in .png or .svg")
-    if not path.parent.is_dir():
-        raise NotFound(f"there is no folder {path.parent}", hint="make it, or write the plot elsewhere")
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise Unsupported("drawing needs matplotlib, which isn't installed", hint="pip install 'vhal[plot]'")
 
 
 def draw(result: Result, path: Path) -> None:
     """Write a picture of the result; the ending of the name says whether PNG or SVG.
 
     Raises:
-        vhal.errors.VhalError: As :func:`check`.
+        vhal.errors.VhalError: As :func:`vhal.driver.picture.check`.
         vhal.errors.AccessDenied: The file can't be written.
     """
     check(path)
@@ -94,7 +58,7 @@ def _figure(result: Result) -> Figure:
     from matplotlib.figure import Figure
 
     factor, unit = _scale(result.until_s)
-    lanes, labelled = _packed(_marks(result), result.until_s)
+    lanes, labelled = _packed(marks(result), result.until_s)
     strip_in = 0.35 + len(lanes) * (0.2 if labelled else 0.08)
     figure = Figure(figsize=(_WIDTH_IN, 4.6 + strip_in), layout="constrained")
     cpu, memory, strip = figure.subplots(3, 1, sharex=True, height_ratios=[2.0, 2.0, strip_in])
@@ -102,7 +66,7 @@ def _figure(result: Result) -> Figure:
     _usage(memory, result, factor, "memory promised (%)", lambda usage: _percent(usage.memory, usage.all_memory))
     _strip(strip, lanes, labelled, factor, result.until_s)
     for axes in (cpu, memory):
-        for mark in (mark for lane in lanes for mark in lane if mark.colour == _RED):
+        for mark in (mark for lane in lanes for mark in lane if mark.kind == "trouble"):
             axes.axvline(mark.begun_s / factor, color=_RED, linewidth=0.8, linestyle=":", alpha=0.7, zorder=1)
     strip.set_xlabel(f"virtual time ({unit})")
     strip.set_xlim(0, result.until_s / factor)
@@ -151,50 +115,16 @@ def _usage(axes: Axes, result: Result, factor: float, label: str, series: _Serie
         axes.spines[side].set_visible(False)
 
 
-def _marks(result: Result) -> list[_Mark]:
-    """Return what is marked: moves as long as they took, troubles when they began."""
-    marks = [
-        _Mark(
-            move.begun_s,
-            move.begun_s + move.total_s,
-            f"{move.machine}: {move.source} → {move.destination}",
-            _BLUE,
-        )
-        for move in result.moves
-    ]
-    marks += [
-        _Mark(action.begun_s, result.until_s, f"{action.machine}: {action.action}, under way", _GREY)
-        for action in result.unfinished
-    ]
-    for place, entry in enumerate(result.entries):
-        # Those that fell with their host are its trouble.
-        if entry.kind in TROUBLES and entry.detail != "its host lost power":
-            said = entry.detail.split(":")[0] if entry.kind in ("failed", "fault") else ""
-            label = " ".join(filter(None, (entry.kind, said, entry.machine or entry.host)))
-            marks.append(_Mark(entry.time_s, _end(result, place), label, _RED))
-    return sorted(marks)
-
-
-def _end(result: Result, place: int) -> float:
-    """Return when the trouble ended that an entry tells of: at once, if no other entry does."""
-    entry = result.entries[place]
-    kind = TROUBLES[entry.kind]
-    if kind is None:
-        return entry.time_s
-    later = result.entries[place + 1 :]
-    return next((end.time_s for end in later if (end.kind, end.host) == (kind, entry.host)), result.until_s)
-
-
-def _packed(marks: list[_Mark], until_s: float) -> tuple[list[list[_Mark]], bool]:
+def _packed(spans: list[Span], until_s: float) -> tuple[list[list[Span]], bool]:
     """Return the marks in as few lanes as they fit side by side, and whether with their labels."""
-    lanes = _lanes(marks, until_s, _LETTER)
-    return (lanes, True) if len(lanes) <= MOST_LANES else (_lanes(marks, until_s, 0.0), False)
+    lanes = _lanes(spans, until_s, _LETTER)
+    return (lanes, True) if len(lanes) <= MOST_LANES else (_lanes(spans, until_s, 0.0), False)
 
 
-def _lanes(marks: list[_Mark], until_s: float, letter: float) -> list[list[_Mark]]:
-    lanes: list[list[_Mark]] = []
+def _lanes(spans: list[Span], until_s: float, letter: float) -> list[list[Span]]:
+    lanes: list[list[Span]] = []
     ends: list[float] = []
-    for mark in marks:
+    for mark in spans:
         begin, end = _extent(mark, until_s, letter)
         place = next((place for place, free_s in enumerate(ends) if free_s <= begin), None)
         if place is None:
@@ -206,7 +136,7 @@ def _lanes(marks: list[_Mark], until_s: float, letter: float) -> list[list[_Mark
     return lanes
 
 
-def _extent(mark: _Mark, until_s: float, letter: float) -> tuple[float, float]:
+def _extent(mark: Span, until_s: float, letter: float) -> tuple[float, float]:
     """Return what a mark and its label take of a lane."""
     label_s = (len(mark.label) + 3) * letter * until_s
     if _is_left(mark, until_s):
@@ -214,22 +144,22 @@ def _extent(mark: _Mark, until_s: float, letter: float) -> tuple[float, float]:
     return mark.begun_s, max(mark.ended_s, mark.begun_s + 0.008 * until_s) + label_s
 
 
-def _is_left(mark: _Mark, until_s: float) -> bool:
+def _is_left(mark: Span, until_s: float) -> bool:
     """Return whether a label is before its mark, since behind it there is no room."""
     return mark.ended_s + (len(mark.label) + 3) * _LETTER * until_s > until_s
 
 
-def _strip(axes: Axes, lanes: list[list[_Mark]], labelled: bool, factor: float, until_s: float) -> None:
+def _strip(axes: Axes, lanes: list[list[Span]], labelled: bool, factor: float, until_s: float) -> None:
     """Draw what happened, a lane each for what overlaps."""
-    for lane, marks in enumerate(lanes):
-        for mark in marks:
+    for lane, spans in enumerate(lanes):
+        for mark in spans:
             begin, end = mark.begun_s / factor, mark.ended_s / factor
             if end > begin:
                 width = max(end - begin, 0.003 * until_s / factor)
                 begin = min(begin, until_s / factor - width)
-                axes.barh(lane, width, left=begin, height=0.55, color=mark.colour)
+                axes.barh(lane, width, left=begin, height=0.55, color=COLOURS[mark.kind])
             else:
-                axes.plot([begin], [lane], marker="x", color=mark.colour, markersize=5, clip_on=False)
+                axes.plot([begin], [lane], marker="x", color=COLOURS[mark.kind], markersize=5, clip_on=False)
             if labelled:
                 left = _is_left(mark, until_s)
                 axes.annotate(

@@ -1,0 +1,191 @@
+"""Which machines leave hosts that run hot, and what machines are used to."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.fleets import GIB, fleet, host, machine, steady
+from vhal.errors import InvalidSpec
+from vhal.fleet.cool import CoolSettings, cool
+from vhal.fleet.habit import Habit, expected, learn, spare, typical
+from vhal.fleet.rules import Apart, Stay
+from vhal.fleet.selector import Selector
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.spec.state import MachineState
+
+KEEP = CoolSettings(empty=False)
+
+
+def hot(**facts: Any) -> FleetSnapshot:
+    """Host a wants 15.4 of 16 processors, b 2."""
+    machines = [machine(f"m{n}", "a", 1.925, **facts) for n in range(8)] + [machine("other", "b", 2.0)]
+    return fleet(host("a"), host("b"), machines=machines)
+
+
+def ways(plan: Any) -> list[tuple[str, str, str]]:
+    return [(move.machine, move.source, move.destination) for move in plan.moves]
+
+
+# what machines are used to
+
+
+def test_a_habit_is_the_mean_and_the_variance_of_its_samples() -> None:
+    samples = [0.5, 1.5, 1.0, 0.25]
+    habit = Habit()
+    for number, busy in enumerate(samples):
+        habit = habit.sampled(busy, number, half_life_s=1e12)
+    assert habit.mean == pytest.approx(statistics.mean(samples))
+    assert habit.variance == pytest.approx(statistics.pvariance(samples))
+    assert habit.weight == pytest.approx(4)
+
+
+def test_what_is_a_half_life_ago_counts_half() -> None:
+    habit = Habit().sampled(1.0, 0, 60).sampled(4.0, 60, 60)
+    assert habit.mean == pytest.approx((0.5 * 1 + 4) / 1.5)
+
+
+def test_who_isnt_measured_teaches_nothing_and_who_is_gone_is_forgotten() -> None:
+    known = {"m": Habit(mean=1, weight=3), "gone": Habit(mean=2, weight=3)}
+    seen = fleet(host("a"), machines=[machine("m", "a"), machine("p", "a", 1.0, state=MachineState.PAUSED)])
+    assert learn(known, seen) == {"m": known["m"]}
+
+
+def test_a_new_machine_is_taken_for_one_like_the_others() -> None:
+    seen = fleet(host("a"), machines=[machine("old", "a", 0.5), machine("new", "a", cpus=8)])
+    habits = steady(seen)
+    assert typical(seen, habits) == pytest.approx(0.25)
+    assert expected(seen.machines[1], habits, 0.25)[0] == pytest.approx(2.0)
+
+
+def test_where_nothing_is_known_a_machine_wants_all_it_was_given() -> None:
+    assert typical(fleet(host("a"), machines=[machine("m", "a")]), {}) == 1.0
+
+
+def test_what_is_spare_is_counted_in_deviations() -> None:
+    assert spare(10, 6, 4) == 2
+    assert spare(10, 10, 0) > 0 > spare(10, 11, 0)
+
+
+# hot hosts
+
+
+def test_as_few_machines_as_needed_leave_a_hot_host() -> None:
+    snapshot = hot()
+    plan = cool(snapshot, steady(snapshot, variance=0.04), KEEP)
+    assert ways(plan) == [("m0", "a", "b")]
+    assert plan.moves[0].reason == "a is hot: 96% of its processors are expected busy"
+    assert plan.moves[0].memory == 4 * GIB
+    assert plan.snapshot == snapshot.digest
+    assert {change.host: change.machines for change in plan.hosts} == {"a": (8, 7), "b": (1, 2)}
+
+
+def test_of_two_that_give_the_same_the_smaller_one_leaves() -> None:
+    snapshot = hot()
+    machines = tuple(
+        each.replace(memory=2 * GIB) if each.name == "m5" else each.replace() for each in snapshot.machines
+    )
+    snapshot = snapshot.replace(machines=machines)
+    assert ways(cool(snapshot, steady(snapshot, variance=0.04), KEEP)) == [("m5", "a", "b")]
+
+
+def test_a_peak_is_no_reason_to_move() -> None:
+    snapshot = hot()
+    habits = {each.id: Habit(mean=0.5, variance=0.04, weight=100) for each in snapshot.machines}
+    plan = cool(snapshot, habits, KEEP)
+    assert not plan
+    assert plan.notes == ("nothing is worth moving: no host is hot, and none can be emptied",)
+
+
+def test_after_a_plan_nothing_is_hot_and_nothing_more_is_planned() -> None:
+    snapshot = hot()
+    habits = steady(snapshot, variance=0.04)
+    plan = cool(snapshot, habits, KEEP)
+    places = {move.id: move.destination for move in plan.moves}
+    after = snapshot.replace(
+        machines=tuple(each.replace(host=places.get(each.id, each.host)) for each in snapshot.machines)
+    )
+    assert not cool(after, habits, KEEP)
+
+
+@pytest.mark.parametrize(
+    ("facts", "rules"),
+    [
+        ({"movable": False}, ()),
+        ({"state": MachineState.PAUSED}, ()),
+        ({"moved_s": -60.0}, ()),
+        ({"labels": {"pin": "yes"}}, (Stay(machines=Selector("pin")),)),
+        ({"labels": {"tier": "db"}}, (Apart(machines=Selector("tier=db")),)),
+    ],
+    ids=["immovable", "paused", "just moved", "told to stay", "apart"],
+)
+def test_who_may_not_leave_stays_and_that_is_told(facts: dict[str, Any], rules: tuple[Any, ...]) -> None:
+    snapshot = hot(**facts).replace(rules=rules)
+    if "labels" in facts and "tier" in facts["labels"]:
+        others = [each.replace(labels=facts["labels"]) if each.name == "other" else each for each in snapshot.machines]
+        snapshot = snapshot.replace(machines=tuple(others))
+    plan = cool(snapshot, steady(snapshot, variance=0.04), KEEP)
+    assert not plan
+    assert plan.notes == ("a stays hot: nothing that may leave it fits elsewhere",)
+
+
+@pytest.mark.parametrize("status", [HostStatus.CORDONED, HostStatus.DRAINING, HostStatus.UNREACHABLE])
+def test_nothing_goes_to_a_host_that_takes_nothing(status: HostStatus) -> None:
+    snapshot = hot()
+    snapshot = snapshot.replace(hosts=(snapshot.hosts[0], snapshot.hosts[1].replace(status=status)))
+    assert not cool(snapshot, steady(snapshot, variance=0.04), KEEP)
+
+
+def test_no_more_moves_than_allowed() -> None:
+    machines = [machine(f"m{n}", "a", 3.0, cpus=4) for n in range(8)]
+    snapshot = fleet(host("a", overcommit=4), host("b", overcommit=4), machines=machines)
+    assert len(cool(snapshot, steady(snapshot), KEEP).moves) > 2
+    assert len(cool(snapshot, steady(snapshot), KEEP.replace(moves=2)).moves) == 2
+
+
+# hosts that can be emptied
+
+
+def test_a_host_is_emptied_if_all_that_is_on_it_fits_elsewhere() -> None:
+    machines = [machine("m0", "a", 1.0), machine("m1", "b", 1.0), machine("m2", "b", 0.5)]
+    snapshot = fleet(host("a"), host("b"), host("idle"), machines=machines)
+    plan = cool(snapshot, steady(snapshot))
+    assert ways(plan) == [("m0", "a", "b")]
+    assert plan.moves[0].reason == "a can be emptied: all that is on it fits elsewhere"
+
+
+def test_no_host_is_emptied_in_part() -> None:
+    machines = [machine("small", "a", 0.1), machine("large", "a", 0.1, memory=60 * GIB), machine("m", "b", 1.0)]
+    snapshot = fleet(host("a"), host("b"), machines=machines)
+    assert ways(cool(snapshot, steady(snapshot))) == [("m", "b", "a")] or not cool(snapshot, steady(snapshot))
+
+
+def test_a_setting_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(InvalidSpec, match="hot"):
+        CoolSettings(hot=-1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    places=st.lists(
+        st.tuples(st.integers(0, 3), st.floats(0, 2), st.integers(1, 40)),
+        max_size=24,
+    ),
+    empty=st.booleans(),
+)
+def test_whatever_the_fleet_memory_fits_after_each_move(places: list[tuple[int, float, int]], empty: bool) -> None:
+    hosts = [host(f"h{n}", overcommit=4) for n in range(4)]
+    machines = [machine(f"m{n}", f"h{at}", busy, memory=size * GIB) for n, (at, busy, size) in enumerate(places)]
+    snapshot = fleet(*hosts, machines=machines)
+    plan = cool(snapshot, steady(snapshot), CoolSettings(empty=empty))
+    held = {name: sum(int(each.memory) for each in on) for name, on in snapshot.on.items()}
+    for move in plan.moves:
+        held[move.source] -= move.memory
+        held[move.destination] += move.memory
+        assert held[move.destination] <= 64 * GIB
+    assert len({move.id for move in plan.moves}) == len(plan.moves)
+    assert plan == cool(snapshot, steady(snapshot), CoolSettings(empty=empty))
