@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vhal.fleet.balance.descend import descend
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.order import Step, dependencies, order
 from vhal.fleet.balance.planner import plan_balance
 from vhal.fleet.balance.problem import Problem
-from vhal.fleet.balance.score import even
+from vhal.fleet.balance.score import even, ganeti
 from vhal.fleet.balance.settings import BalanceSettings
 from vhal.fleet.balance.vacate import vacate
 from vhal.fleet.balance.verify import verify
@@ -223,6 +224,19 @@ def test_a_layout_keeps_the_score_that_would_be_computed_anew(objective: str) ->
         layout.place(int(second), int(there))
         assert layout.score == pytest.approx(expected, abs=1e-9)
         assert layout.score == pytest.approx(layout.objective.score(layout.at), abs=1e-9)
+
+
+@pytest.mark.parametrize("fill", [0.6, 0.85, 0.93])
+def test_within_a_limit_no_plan_is_worse_than_the_best_single_moves(fill: float) -> None:
+    snapshot = sample(10, 90, seed=1, fill=fill)
+    problem = Problem.of(snapshot)
+    single = Layout(ganeti(problem))
+    made = descend(single, np.flatnonzero(problem.movable))
+    plan = plan_balance(snapshot, BalanceSettings(objective="ganeti", max_moves=len(made), margin=0))
+    assert verify(plan, snapshot) == []
+    assert len(plan.moves) <= len(made)
+    assert plan.score[1] <= single.score + 1e-9
+    assert plan.memory <= sum(problem.machines[each].memory for each, _ in made)
 
 
 def test_a_fleet_comes_to_rest_and_stays_at_it() -> None:

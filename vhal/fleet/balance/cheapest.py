@@ -13,6 +13,7 @@ import numpy as np
 
 from vhal.fleet.balance.bound import LeastMemory
 from vhal.fleet.balance.layout import Layout
+from vhal.fleet.balance.order import order
 from vhal.fleet.balance.search import Search
 
 PRICES = (4.0, 1.0, 2.0, 8.0)
@@ -63,6 +64,8 @@ def cheapest(
         if tried.memory > enough:
             tried.charge(NOTHING)
             tried.cheapen(mark.score, (tried.rate, first), rise=4.0)
-        if tried.layout.score <= mark.score and tried.memory < least:
+        cheaper = tried.layout.score <= mark.score and tried.memory < least
+        # What can't be reached move by move, without one more that only makes room, is of no use.
+        if cheaper and not order(mark.objective, tried.layout.at, hops=0)[1]:
             found, least = tried.layout, tried.memory
     return found, memory

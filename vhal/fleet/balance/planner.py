@@ -7,7 +7,7 @@ that is :mod:`vhal.fleet.carrier`'s.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +45,8 @@ class _Work:
     limits: Limits
     go: Callable[[], bool]
     memory: LeastMemory | None = None
+    single: Sequence[tuple[int, int]] = ()
+    """The best single moves, one by one: each found its room when it was made."""
 
 
 def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = None) -> Plan:
@@ -147,9 +149,12 @@ def _frugal(work: _Work, mended: Layout) -> Layout:
     least = None if work.settings.objective != "even" else _least(work)
     made = descend(mark, work.machines, most=most, least=least, go=work.go)
     if most is not None and len(made) < most * BINDING:
-        return _deep(work, mended, work.limits)
+        deep = _deep(work, mended, work.limits)
+        if deep.score < mark.score:
+            return deep
     if work.problem.memory[mark.moved].sum() > work.limits.memory:
         return _deep(work, mended, work.limits)
+    work.single = made
     limits = Limits(min(work.limits.moves, len(mark.moved)), work.limits.memory)
     found, work.memory = cheapest(
         mark, mended, lambda layout, price: _search(work, layout, limits, price), _rates(work, 1.0), cells
@@ -157,13 +162,29 @@ def _frugal(work: _Work, mended: Layout) -> Layout:
     return found
 
 
-def _in_vain(work: _Work, steps: list[Step], mended: Ints) -> bool:
-    """Return whether what is left of a plan, after moves without a way were left out, isn't worth it."""
+def _or_single(work: _Work, steps: list[Step], stays: list[int], mended: Ints) -> tuple[list[Step], list[int]]:
+    """Return the best single moves as they were found, if what is left of a plan is worse than they."""
+    first, left = order(work.objective, mended, hops=0)
+    at = _end(work, first)
+    other = list(first)
+    for machine, host in work.single:
+        other.append(Step(machine, int(at[machine]), host))
+        at[machine] = host
+    better = work.objective.score(at) < work.objective.score(_end(work, steps))
+    return (other, []) if better and not left else (steps, stays)
+
+
+def _end(work: _Work, steps: list[Step]) -> Ints:
     at = work.problem.home.copy()
     for step in steps:
         at[step.machine] = step.destination
+    return at
+
+
+def _in_vain(work: _Work, steps: list[Step], mended: Ints) -> bool:
+    """Return whether what is left of a plan, after moves without a way were left out, isn't worth it."""
     before = work.objective.score(mended)
-    return before - work.objective.score(at) < work.settings.margin * before
+    return before - work.objective.score(_end(work, steps)) < work.settings.margin * before
 
 
 def _finish(
@@ -171,6 +192,8 @@ def _finish(
 ) -> Plan:
     hops = None if work.settings.max_moves is None else 0
     steps, stays = order(work.objective, at, hops=hops)
+    if stays and work.single:
+        steps, stays = _or_single(work, steps, stays, mended)
     if stays and work.settings.mode == "full" and _in_vain(work, steps, mended):
         notes.append("nothing else worth moving: there is no order in which it finds its room")
         steps, stays = order(work.objective, mended, hops=hops)
