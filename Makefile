@@ -1,6 +1,6 @@
 # The two commands for everyone: `make demo` and `make test`. Both install what they need.
-#   make demo                     three simulated hosts, no root, no daemon
-#   make demo BACKEND=libvirt     two real libvirt hosts and a real guest (root, Debian)
+#   make demo                     a simulated fleet with a hot host, no root, no daemon
+#   make demo BACKEND=libvirt     three real libvirt hosts, a busy guest moved off the hot one (root, Debian)
 #   make demo BACKEND=containers  two real podman hosts, a server that moves, a client that stays connected (the same)
 #   make test                     everything, real engines included (root, Debian)
 #   make check                    formatting, lint, types, layers
@@ -47,7 +47,7 @@ system:
 	@tests/testbed/setup.sh
 
 .cache/demo-mock.stamp: $(UV) pyproject.toml plugins/mock/pyproject.toml
-	@test -x $(PYTHON) || $(UV) sync --quiet --no-dev --extra cli
+	@test -x $(PYTHON) || $(UV) sync --quiet --no-dev --extra cli --extra fleet
 	@mkdir -p .cache && touch $@
 
 .cache/demo-libvirt.stamp .cache/demo-containers.stamp: setup

@@ -1,50 +1,62 @@
-"""Three simulated hosts, five machines, one live migration: what vhal does, without a hypervisor."""
+"""A simulated fleet in which one host runs hot: what to move, why, and what came of it. No hypervisor needed."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
-from story import hosts, move, step
+from story import carry, console, fleet, lines, step
 from vhal_mock import World
 
 import vhal
+from vhal.fleet.balance.planner import plan_balance
+from vhal.fleet.rules import Apart
+from vhal.fleet.show import text
+
+SIZES = {"db": (8, "24GiB"), "web-1": (4, "8GiB"), "web-2": (4, "8GiB"), "queue": (4, "8GiB"), "cache": (2, "16GiB")}
+
+
+def busy(name: str, host: str, level: float) -> dict[str, object]:
+    """Return a machine of the world that keeps so much of its processors busy."""
+    cpus, memory = SIZES.get(name, (2, "6GiB"))
+    options = {
+        "boot_s": 0,
+        "dirty_rate": "200MiB",
+        "working_set": 0.2,
+        "workload": {"profile": "constant", "level": level},
+    }
+    spec = {"name": name, "cpus": cpus, "memory": memory, "options": {"mock": options}}
+    return {"host": host, "running": True, "spec": {**spec, "labels": {"app": name.partition("-")[0]}}}
+
 
 world = World.from_spec(
     {
-        # A virtual second passes in a third of a real one, so that there is something to watch.
-        "speed": 3.0,
-        "hosts": [
-            {"name": "alpha", "cpus": 8, "memory": "32GiB"},
-            {"name": "beta", "cpus": 16, "memory": "64GiB"},
-            {"name": "gamma", "cpus": 8, "memory": "32GiB"},
+        # A virtual second passes in a fifth of a real one, so that there is something to watch.
+        "speed": 5.0,
+        "hosts": [{"name": name, "cpus": 16, "memory": "96GiB"} for name in ("alpha", "beta", "gamma", "delta")],
+        "machines": [
+            *(busy(name, "alpha", 0.9) for name in SIZES),
+            busy("batch", "beta", 0.3),
+            busy("mail", "gamma", 0.2),
         ],
     }
 )
 
-with ExitStack() as stack:
-    alpha, beta, gamma = (stack.enter_context(vhal.connect(world.url(name))) for name in world.hosts)
+rules = [Apart(name="two of one app aren't on one host", machines="app=web")]
+with vhal.Fleet({name: world.url(name) for name in world.hosts}, rules=rules, clock=lambda: world.clock.now_s) as hosts:
+    step("four hosts; [bold]alpha[/] runs hot, and has both web servers, which shall be apart")
+    before = hosts.snapshot(over_s=10, movable=True)
+    fleet(before)
 
-    step("five machines are made and started on three hosts; [bold]alpha[/] gets most of them")
-    for host, name, memory in (
-        (alpha, "web", "8GiB"),
-        (alpha, "db", "12GiB"),
-        (alpha, "queue", "4GiB"),
-        (beta, "batch", "16GiB"),
-        (gamma, "cache", "8GiB"),
-    ):
-        options = {"mock": {"boot_s": 0, "dirty_rate": "400MiB", "working_set": 0.3}}
-        host.create(vhal.MachineSpec(name=name, cpus=2, memory=memory, options=options)).start()
-    hosts((alpha, beta, gamma))
+    step("which machines should move, and why")
+    plan = plan_balance(before)
+    lines(text.plan(plan, console.width - 2))
 
-    step("what doesn't fit is refused, with what to do about it")
-    try:
-        gamma.create(vhal.MachineSpec(name="huge", memory="1TiB"))
-    except vhal.VhalError as error:
-        step(f"[yellow]{error.code}[/]: {error.message} – [italic]{error.hint}[/]")
+    step("the moves, as many at once as the hosts allow; each machine runs on while it moves")
+    applied = carry(plan, hosts)
+    step(f"[bold]{applied}[/]")
 
-    step("[bold]alpha[/] runs hot, so [bold]web[/] moves to [bold]beta[/] while it runs")
-    vm = alpha.machine("web")
-    move(vm, beta)
-    hosts((alpha, beta, gamma))
+    step("a while later")
+    after = hosts.snapshot(over_s=10, movable=True)
+    fleet(after)
+    again = plan_balance(after)
+    step(f"planned again: {again.notes[0] if again.notes else f'{len(again.moves)} moves'}")
 
-    step("the same script on real hosts: [bold]make demo BACKEND=libvirt[/] (root, Debian)")
+    step("the same on real hosts: [bold]make demo BACKEND=libvirt[/] (root, Debian)")
