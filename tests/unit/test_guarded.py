@@ -139,7 +139,7 @@ def test_an_archive_ends_and_its_engine_is_told() -> None:
     archive = files.read_archive("1", "/x")
     next(archive)
     assert not driver.pieces.closed
-    archive.close()  # type: ignore[attr-defined]
+    archive.close()
     assert driver.pieces.closed
 
 

@@ -28,14 +28,19 @@ def a_thread_that_stays(patch: Patch) -> None:
 def a_file_that_stays_open(patch: Patch) -> None:
     """Every connection has a file open, and ``close`` doesn't close it."""
     files: list[int] = []
-    close = os.close
 
     def wrong(right: Call, driver: MockDriver, *rest: Any) -> None:
         right(driver, *rest)
         files.append(os.open(os.devnull, os.O_RDONLY))
 
     around(patch, MockDriver, "__init__", wrong)
-    around(patch, patch, "undo", lambda right: ([close(file) for file in files], files.clear(), right()))
+
+    def undo(right: Call) -> None:
+        while files:
+            os.close(files.pop())
+        right()
+
+    around(patch, patch, "undo", undo)
 
 
 def an_end_that_comes_once(patch: Patch) -> None:
@@ -60,7 +65,7 @@ def an_end_for_all(patch: Patch) -> None:
     def close(right: Call, driver: MockDriver) -> None:
         for machine in started.pop(hash(driver), set()):
             if machine in driver.host.running:
-                driver.stop(machine, StopMode.FORCE, Context())
+                driver.stop(machine, StopMode.FORCED, Context())
 
     around(patch, MockDriver, "start", start)
     around(patch, MockDriver, "close", close)
