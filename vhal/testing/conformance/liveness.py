@@ -121,6 +121,7 @@ class LivenessSuite:
     def test_left_002_a_closed_host_refuses_every_call(self, host: Host, vm: Machine) -> None:
         with connect(another(self.harness.open, host)) as other:
             there = other.machine(vm.id)
+            there.start()
         calls: list[Callable[[], object]] = [
             other.info, other.machines, other.events, other.usage, lambda: other.machine(vm.id),
             lambda: other.create(self.harness.spec(self.harness.name())),
@@ -133,7 +134,7 @@ class LivenessSuite:
             with pytest.raises(InvalidState) as caught:
                 call()
             assert caught.value.hint
-        assert vm.state() is MachineState.STOPPED
+        assert vm.state() is MachineState.RUNNING, "what was started goes on without its connection"
 
     def test_left_003_connections_leave_no_threads_and_no_files_open(self) -> None:
         def once() -> None:
