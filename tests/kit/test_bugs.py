@@ -9,12 +9,12 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.bugs.suites import suite
-from tests.kit.bugs.table import BUGS, caught
+from tests.kit.bugs.table import BUGS, caught, expected
 from vhal.testing.conformance.rows import LAYERS
 
 for _name, _layers in caught().items():
     if _layers:
-        _suite = suite(BUGS[_name], [rows[0] for rows in _layers.values()])
+        _suite = suite(BUGS[_name], expected(_layers))
         globals()[_suite.__name__] = _suite
 
 

@@ -54,7 +54,7 @@ def a_list_that_others_change(patch: Patch) -> None:
     def wrong(right: Call, driver: MockDriver) -> list[MachineInfo]:
         found = []
         for machine in driver.host.machines.values():
-            time.sleep(MOMENT_S)
+            time.sleep(100 * MOMENT_S)  # the others have a moment to come
             found.append(driver.info(machine))
         return found
 

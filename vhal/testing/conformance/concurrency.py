@@ -34,7 +34,7 @@ class ConcurrencySuite:
         assert {type(error) for error in outcomes if error is not None} <= {InvalidState, Busy}
         assert vm.state() is MachineState.RUNNING
 
-    def test_race_002_of_many_creations_of_one_name_one_wins(self, host: Host) -> None:
+    def test_race_002_of_many_creations_of_one_name_one_wins(self, host: Host, vm: Machine) -> None:
         spec = self.harness.spec(self.harness.name())
         other = self.harness.spec(self.harness.name())
         # Whoever lists them meanwhile sees what is there.
