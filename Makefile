@@ -5,6 +5,7 @@
 #   make test                     everything, real engines included (root, Debian)
 #   make check                    formatting, lint, types, layers
 #   make bench                    speed, as ratios against peers, to bench.json
+#   make mutants                  which small changes to the guard and the oracle no test notices
 #   make docs                     the documentation, to docs/_build/html
 
 BACKEND ?= mock
@@ -15,7 +16,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 # A venv of our own is the only environment that is used, whatever the caller has active.
 unexport VIRTUAL_ENV
 
-.PHONY: demo test check bench docs setup system clean
+.PHONY: demo test check bench mutants docs setup system clean
 
 demo: .cache/demo-$(BACKEND).stamp
 	@PYTHONPATH=. $(PYTHON) docs/demo/on_$(BACKEND).py
@@ -34,6 +35,11 @@ bench: setup
 	@tests/testbed/setup.sh bench
 	@$(UV) sync --quiet --all-packages --all-extras --group dev --group docs --group bench
 	$(PYTHON) -m tests.bench --json bench.json --strict
+
+mutants: setup
+	@$(UV) sync --quiet --all-packages --all-extras --group dev --group docs --group mutants
+	$(VENV)/bin/mutmut run
+	$(VENV)/bin/mutmut results
 
 docs: setup
 	$(VENV)/bin/sphinx-build -W -n --keep-going -b html docs docs/_build/html
@@ -62,4 +68,4 @@ system:
 	    { echo "uv can't be installed: 'apt-get install python3-venv' as root, or install uv yourself" >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) .cache docs/_build bench.json
+	rm -rf $(VENV) .cache docs/_build bench.json mutants

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.docs.markdown import table
 from vhal.driver.capability import CAPABILITIES
 from vhal.testing import BackendSuite
-from vhal.testing.conformance.report import Ability, Against, Finding, Outcome, Report, RowResult
+from vhal.testing.conformance.report import Ability, Against, Finding, Outcome, SuiteReport, RowResult
 from vhal.testing.conformance.rows import LAYERS, Row, rows
 
 REPORTS = Path(__file__).parents[2] / "docs" / "reference" / "reports"
@@ -42,7 +42,7 @@ class Notes:
 def findings() -> dict[str, Finding]:
     """Return each backend's last report, by its title."""
     return {
-        title: Report.model_validate_json((REPORTS / f"{name}.json").read_text()).suites[0]
+        title: SuiteReport.model_validate_json((REPORTS / f"{name}.json").read_text()).suites[0]
         for name, title in TITLES.items()
     }
 

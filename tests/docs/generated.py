@@ -26,6 +26,7 @@ from vhal_mock.spec import GpuSpec, HostSpec, LinkSpec, PlacedMachine
 
 from tests.docs import backends
 from tests.docs.markdown import table
+from tests.kit.bugs import table as seeded
 from vhal import errors
 from vhal.cli.app import EXIT_CODES, app
 from vhal.driver.capability import CAPABILITIES
@@ -288,6 +289,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "backend-versions": backends.versions,
     "backend-capabilities": backends.capabilities,
     "backend-rows": backends.row_table,
+    "layer-power": seeded.layer_power,
+    "seeded-bugs": seeded.seeded_bugs,
 }
 
 

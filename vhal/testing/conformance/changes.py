@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from vhal.driver.capability import METRICS, RESIZE, SNAPSHOTS
+from vhal.driver.capability import FILES, METRICS, RESIZE, SNAPSHOTS
 from vhal.errors import AlreadyExists, InvalidSpec, InvalidState, NotFound, Unsupported
 from vhal.host import Host
 from vhal.machine import Machine
@@ -77,9 +77,14 @@ class ChangesSuite:
     @pytest.mark.parametrize("state", [MachineState.STOPPED, MachineState.RUNNING])
     def test_snap_001_is_taken_listed_used_and_deleted(self, host: Host, vm: Machine, state: MachineState) -> None:
         needs(host, SNAPSHOTS)
+        files = state is MachineState.RUNNING and host.can(FILES)
         if state is MachineState.RUNNING:
             vm.start()
+        if files:
+            vm.write_file("/tmp/kit.txt", "then")  # noqa: S108
         taken = vm.snapshot("first")
+        if files:
+            vm.write_file("/tmp/kit.txt", "later")  # noqa: S108
         assert (taken.name, taken.memory, vm.state()) == ("first", False, state)
         vm.snapshot("second")
         assert [kept.name for kept in vm.snapshots()] == ["first", "second"]
@@ -93,6 +98,8 @@ class ChangesSuite:
         assert vm.state() is MachineState.STOPPED
         vm.start()
         assert vm.state() is MachineState.RUNNING
+        if files:
+            assert vm.read_file("/tmp/kit.txt") == b"then"  # noqa: S108
         vm.delete_snapshot("first")
         assert [kept.name for kept in vm.snapshots()] == ["second"]
         assert vm.state() is MachineState.RUNNING

@@ -78,7 +78,11 @@ class ClaimsSuite:
         driver = innermost(host.guard)
         vm.start()
         said: dict[str, object] = {"describe()": driver.describe()}
-        wrong = [] if isinstance(said["describe()"], HostInfo) else [_not("describe()", said["describe()"], "HostInfo")]
+        wrong = []
+        if not isinstance(said["describe()"], HostInfo):
+            wrong.append(_not("describe()", said["describe()"], "HostInfo"))
+        elif driver.describe().uuid != driver.host_id:
+            wrong.append("describe() tells another uuid than host_id: two connections to a host are to have one")
         listed: object = driver.machines()
         if isinstance(listed, list):
             for info in listed:

@@ -34,9 +34,15 @@ class ConcurrencySuite:
         assert {type(error) for error in outcomes if error is not None} <= {InvalidState, Busy}
         assert vm.state() is MachineState.RUNNING
 
-    def test_race_002_of_many_creations_of_one_name_one_wins(self, host: Host) -> None:
+    def test_race_002_of_many_creations_of_one_name_one_wins(self, host: Host, vm: Machine) -> None:
         spec = self.harness.spec(self.harness.name())
-        outcomes = _at_once([lambda: host.create(spec) for _ in range(6)])
+        other = self.harness.spec(self.harness.name())
+        # Whoever lists them meanwhile sees what is there.
+        creations: list[Callable[[], object]] = [lambda: host.create(spec) for _ in range(6)]
+        meanwhile: list[Callable[[], object]] = [lambda: host.create(other), *(host.machines for _ in range(3))]
+        outcomes = _at_once([*meanwhile, *creations])
+        assert outcomes[: len(meanwhile)] == [None] * len(meanwhile)
+        outcomes = outcomes[len(meanwhile) :]
         assert outcomes.count(None) == 1
         assert {type(error) for error in outcomes if error is not None} <= {AlreadyExists, Busy}
 

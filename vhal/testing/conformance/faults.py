@@ -17,6 +17,7 @@ from typing import ClassVar
 import pytest
 
 from vhal.driver.capability import CREATE
+from vhal.driver.event import EventKind
 from vhal.driver.fault import Fault, FaultKind
 from vhal.driver.fault_plan import FaultPlan
 from vhal.errors import HostUnreachable, VhalError
@@ -85,7 +86,8 @@ class FaultsSuite:
     ) -> None:
         for capability in change.needed():
             needs(host, capability)
-        with _hurt(self.harness, host) as (victim, run):
+        told: Counter[tuple[str, EventKind]] = Counter()
+        with _hurt(self.harness, host) as (victim, run), host.events() as events:
             machine, before = _ready(self.harness, host, victim, change)
             while True:
                 error, struck = run(partial(change.act, machine))
@@ -98,6 +100,10 @@ class FaultsSuite:
                 witnessed(self.harness, machine.name, after.info)
                 if error is not None:
                     continue
+                while (event := events.next(timeout_s=0)) is not None:
+                    told[event.machine, event.kind] += event.kind is not EventKind.CHANGED
+                # What a machine goes through here happens to it once.
+                assert max(told.values(), default=0) <= 1, f"what failed was told: {told}"
                 if struck is None:
                     return
                 machine, before = _ready(self.harness, host, victim, change)

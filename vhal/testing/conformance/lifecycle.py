@@ -26,16 +26,19 @@ T = TypeVar("T")
 
 MOST = 2
 """Machines at a time: enough for one to be taken for another."""
+EXAMPLES = 40
+"""Lives that are tried."""
 REFUSED = 5
 """One of so many operations is one that must be refused."""
 
 
-def live(stage: Stage, *, shorten: bool = True) -> None:
+def live(stage: Stage, *, shorten: bool = True, examples: int = EXAMPLES) -> None:
     """Let machines live on ``stage``, in many ways, until one does what the oracle doesn't say.
 
     Args:
         stage: The backend's hosts.
         shorten: Look for the fewest operations that show it, unless the backend is slow.
+        examples: How many lives, unless the backend is slow.
 
     Raises:
         AssertionError: With the operations that it took.
@@ -46,16 +49,16 @@ def live(stage: Stage, *, shorten: bool = True) -> None:
         def __init__(self) -> None:
             super().__init__(stage, before)
 
-    run_state_machine_as_test(Here, settings=_settings(stage.harness, shorten=shorten and not stage.harness.slow))
+    run_state_machine_as_test(Here, settings=_settings(stage.harness, shorten, examples))
 
 
-def _settings(harness: Harness, *, shorten: bool) -> settings:
+def _settings(harness: Harness, shorten: bool, examples: int) -> settings:
     # A failure on a slow backend is shown as it was found: to look for a shorter one takes as many runs again.
     quick = (Phase.explicit, Phase.reuse, Phase.generate)
     return settings(
-        max_examples=4 if harness.slow else 40,
+        max_examples=4 if harness.slow else examples,
         stateful_step_count=12 if harness.slow else 25,
-        phases=(*quick, Phase.shrink) if shorten else quick,
+        phases=(*quick, Phase.shrink) if shorten and not harness.slow else quick,
         deadline=None,
         derandomize="CI" in os.environ,
         suppress_health_check=list(HealthCheck),

@@ -47,12 +47,10 @@ class LivenessSuite:
             for _, act, _ in life:
                 act(vm)
             seen: list[EventKind] = []
-            _hear(self.harness, events, lambda event: _keep(event, vm.id, seen) is EventKind.DELETED)
+            _hear(self.harness, events, lambda event: _keep(event, vm, seen) is EventKind.DELETED)
             # Whatever comes twice comes before what happens now.
             after = host.create(self.harness.spec(self.harness.name()))
-            _hear(
-                self.harness, events, lambda event: _keep(event, vm.id, seen) is None and event.machine_id == after.id
-            )
+            _hear(self.harness, events, lambda event: _keep(event, vm, seen) is None and event.machine_id == after.id)
         assert seen == wanted
 
     def test_evnt_002_what_an_event_tells_can_be_seen_when_it_comes(self, host: Host) -> None:
@@ -68,7 +66,10 @@ class LivenessSuite:
                 acting.result(self.harness.patience_s)
 
     def test_evnt_003_each_listener_hears_all_whatever_the_others_do(self, host: Host) -> None:
+        left: list[EventKind] = []
+
         def fail(event: Event) -> None:
+            left.append(event.kind)
             raise RuntimeError("a listener that fails")
 
         listening = host.guard.require(EVENTS)
@@ -79,13 +80,14 @@ class LivenessSuite:
             for events in (first, second):
                 _hear(self.harness, events, lambda event: event.kind is EventKind.STARTED and event.machine_id == vm.id)
             leaving.close()
+            stop_failing()
+            stop_failing()
+            left.clear()
             vm.stop(force=True)
             for events in (first, second):
                 _hear(self.harness, events, lambda event: event.kind is EventKind.STOPPED and event.machine_id == vm.id)
         heard = [event.kind for event in leaving if event.machine_id == vm.id]
-        assert EventKind.STOPPED not in heard
-        stop_failing()
-        stop_failing()
+        assert EventKind.STOPPED not in [*heard, *left]
 
     def test_evnt_004_what_fails_tells_of_nothing(self, host: Host, vm: Machine) -> None:
         with host.events() as events:
@@ -94,13 +96,14 @@ class LivenessSuite:
                     call()
             vm.delete()
             seen: list[EventKind] = []
-            _hear(self.harness, events, lambda event: _keep(event, vm.id, seen) is EventKind.DELETED)
+            _hear(self.harness, events, lambda event: _keep(event, vm, seen) is EventKind.DELETED)
         assert seen == [EventKind.DELETED]
 
     # LEFT: what is left after the end
 
     def test_left_001_close_ends_every_stream_from_whatever_thread(self) -> None:
-        with connect(self.harness.open()) as host:
+        driver = self.harness.open()
+        with connect(driver) as host:
             streams = [host.events() for _ in range(3)]
             reading = [begin(list, stream) for stream in streams]
             closing = [begin(host.close) for _ in range(4)]
@@ -113,10 +116,12 @@ class LivenessSuite:
             host.close()
             for stream in streams:
                 stream.close()
+        driver.close()
 
     def test_left_002_a_closed_host_refuses_every_call(self, host: Host, vm: Machine) -> None:
         with connect(another(self.harness.open, host)) as other:
             there = other.machine(vm.id)
+            there.start()
         calls: list[Callable[[], object]] = [
             other.info, other.machines, other.events, other.usage, lambda: other.machine(vm.id),
             lambda: other.create(self.harness.spec(self.harness.name())),
@@ -129,7 +134,7 @@ class LivenessSuite:
             with pytest.raises(InvalidState) as caught:
                 call()
             assert caught.value.hint
-        assert vm.state() is MachineState.STOPPED
+        assert vm.state() is MachineState.RUNNING, "what was started goes on without its connection"
 
     def test_left_003_connections_leave_no_threads_and_no_files_open(self) -> None:
         def once() -> None:
@@ -180,10 +185,11 @@ def _leaves_nothing(harness: Harness, once: Callable[[], None]) -> None:
     harness.settle(lambda: _threads() <= threads and _files() <= files, "that nothing is left open")
 
 
-def _keep(event: Event, machine_id: str, seen: list[EventKind]) -> EventKind | None:
+def _keep(event: Event, vm: Machine, seen: list[EventKind]) -> EventKind | None:
     """Add the kind of an event to ``seen``, and return it, if it is about the machine and not only its definition."""
-    if event.machine_id != machine_id or event.kind is EventKind.CHANGED:
+    if event.machine_id != vm.id or event.kind is EventKind.CHANGED:
         return None
+    assert event.machine == vm.name
     seen.append(event.kind)
     return event.kind
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from vhal.driver.capability import FILES, MIGRATION, PAUSE, SNAPSHOTS
+from vhal.driver.capability import FILES, MIGRATION, PAUSE, RESIZE, SNAPSHOTS
 from vhal.driver.context import Context, Progress
 from vhal.errors import MigrationRefused, NotFound, OperationAborted, OperationTimeout
 from vhal.host import Host
@@ -40,12 +40,14 @@ class MigrationSuite:
         needs(host, MIGRATION)
         if state is MachineState.PAUSED:
             needs(host, PAUSE)
+        if host.can(RESIZE, vm.info()):
+            vm.resize(cpus=vm.seen.cpus + 1)  # what it has, not what it was made with
         bring(vm, state)
         before = vm.info()
         result = vm.migrate(peer, self.harness.move_policy())
         after = peer.machine(before.name).info()
         assert (after.state, after.id, after.spec, after.labels) == (state, before.id, before.spec, before.labels)
-        assert after.epoch == before.epoch + 1
+        assert (after.cpus, after.memory, after.epoch) == (before.cpus, before.memory, before.epoch + 1)
         with pytest.raises(NotFound):
             host.machine(before.id)
         assert vm.host is peer

@@ -78,7 +78,7 @@ class Finding(Model):
     rows: tuple[RowResult, ...] = ()
 
 
-class Report(Model):
+class SuiteReport(Model):
     """What a run found out."""
 
     kit: str
@@ -111,12 +111,14 @@ class Collected:
             if value or name not in known:
                 known[name] = _merged(known.get(name), value) if name == "capabilities" else value
 
-    def report(self) -> Report:
+    def report(self) -> SuiteReport:
         """Return all of it."""
         import vhal
         from vhal.driver.version import SPI
 
-        return Report(kit=vhal.__version__, spi=SPI, suites=tuple(self._finding(suite) for suite in sorted(self._rows)))
+        return SuiteReport(
+            kit=vhal.__version__, spi=SPI, suites=tuple(self._finding(suite) for suite in sorted(self._rows))
+        )
 
     def _finding(self, suite: str) -> Finding:
         facts = self._facts[suite]
@@ -146,13 +148,13 @@ class Collected:
             if not path.exists():
                 yield f"{path.name} isn't there"
                 continue
-            (kept,) = Report.model_validate_json(path.read_text()).suites
+            (kept,) = SuiteReport.model_validate_json(path.read_text()).suites
             whole = {_row(one.id) for one in finding.rows} == set(facts["rows"])
             for line in differences(kept, lasting(finding, facts["prefix"]), whole=whole):
                 yield f"{path.name}: {line}"
 
 
-def dump(report: Report) -> str:
+def dump(report: SuiteReport) -> str:
     """Return a report as it is written to a file."""
     return report.model_dump_json(indent=1) + "\n"
 
