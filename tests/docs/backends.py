@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.docs.markdown import table
 from vhal.driver.capability import CAPABILITIES
 from vhal.testing import BackendSuite
-from vhal.testing.conformance.report import Ability, Against, Finding, Outcome, SuiteReport, RowResult
+from vhal.testing.conformance.report import Ability, Against, Finding, Outcome, RowResult, SuiteReport
 from vhal.testing.conformance.rows import LAYERS, Row, rows
 
 REPORTS = Path(__file__).parents[2] / "docs" / "reference" / "reports"

@@ -23,6 +23,6 @@ def test_every_bug_is_found(bug: str) -> None:
     assert caught()[bug], f"python -m tests.kit.bugs {bug} --keep"
 
 
-@pytest.mark.parametrize("layer", set(LAYERS) - {"refusals"})
+@pytest.mark.parametrize("layer", sorted(set(LAYERS) - {"refusals"}))
 def test_every_layer_finds_something(layer: str) -> None:
     assert any(layer in layers for layers in caught().values())
