@@ -5,6 +5,7 @@ A backend's own tests keep its report true: they fail when they find something e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -113,12 +114,10 @@ def _of(row: Row, results: Iterable[RowResult]) -> list[RowResult]:
 
 
 def _outcome(results: list[RowResult], notes: Notes) -> str:
-    """Return a cell: one word if all tests of the row had one outcome, else each of them."""
+    """Return a cell: a word if all tests of the row had one outcome, else how many had each; and the reasons."""
+    counts = Counter(one.outcome for one in results)
     said = []
-    for one in results:
-        reason = f" {notes.number(one.reason)}" if one.reason else ""
-        said.append((one.id.partition("[")[2].rstrip("]"), f"{one.outcome}{reason}"))
-    different = dict.fromkeys(outcome for _, outcome in said)
-    if len(different) <= 1:
-        return "".join(different) or "not run"
-    return ", ".join(f"{parameters}: {outcome}" for parameters, outcome in said)
+    for outcome in sorted(counts, key=list(Outcome).index):
+        reasons = dict.fromkeys(notes.number(one.reason) for one in results if one.outcome is outcome and one.reason)
+        said.append(" ".join([outcome, *([str(counts[outcome])] if len(counts) > 1 else []), *reasons]))
+    return ", ".join(said) or "not run"

@@ -48,12 +48,13 @@ def said_by(engine: Libpod, container: str) -> bytes:
 
 
 def test_what_the_engine_is(engines: Engines) -> None:
-    engines.a.ping(timeout_s=30)
     version, info = engines.a.version(), engines.a.info()
-    assert version.version == version.api == version.parts["Podman Engine"]
+    said = engines.lab.engines[0].run(["podman", "version", "--format", "{{.Server.Version}} {{.Server.APIVersion}}"])
+    assert said.stdout.split() == [version.version, version.api]
     assert info.cpus == os.cpu_count()
     assert info.memory > info.memory_free > 0
     assert info.runtime == "runc"
+    assert info.conmon_version.startswith("conmon version")
     assert "bridge" in info.network_drivers
     assert info.storage_size > info.storage_used > 0
 

@@ -189,8 +189,7 @@ def _supported(api: Libpod) -> tuple[Libpod, EngineVersion]:
     """
     api_is_there = True
     try:
-        api.ping(timeout_s=OPEN_S)
-        version = api.version()
+        version = api.version(timeout_s=OPEN_S)
     except ApiError as error:
         if error.status not in _REFUSED:
             raise
@@ -266,13 +265,13 @@ def name_taken(error: ApiError) -> bool:
 
 
 def _versions(kind: str, info: EngineInfo, version: EngineVersion) -> dict[str, str]:
-    # Docker tells the versions of its parts by their names; podman only some of them, in sentences.
-    found = {name: said for name, said in version.parts.items() if kind == "docker" and name in _PARTS}
+    # Docker tells the versions of its parts by their names; podman in sentences.
+    found = {name: said for name, said in version.parts.items() if name in _PARTS}
     found |= {kind: version.version, "kernel": info.kernel}
     runtime = re.search(r"version (\S+)", info.runtime_version)
     if info.runtime and runtime:
         found[info.runtime] = runtime[1]
-    conmon = re.search(r"version ([0-9][^\s,]*)", version.parts.get("Conmon", ""))
+    conmon = re.search(r"version ([0-9][^\s,]*)", info.conmon_version)
     if conmon:
         found["conmon"] = conmon[1]
     return {part: said for part, said in found.items() if said}

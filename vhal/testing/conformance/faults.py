@@ -113,8 +113,9 @@ class FaultsSuite:
         with _hurt(self.harness, host) as (victim, run):
             while True:
                 spec = _spec(self.harness, disks)
-                if not host.can(CREATE, spec):
-                    pytest.skip(f"a machine with {disks} disks can't be made: {host.can(CREATE, spec)}")
+                answer = host.can(CREATE, spec)
+                if not answer:
+                    pytest.skip(answer.blockers[0].message)
                 error, struck = run(partial(victim.create, spec))
                 after = portrait(host, spec.name)
                 witnessed(self.harness, spec.name, after.info)

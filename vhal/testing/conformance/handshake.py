@@ -35,8 +35,14 @@ UNDOING = ("cancel", "resume")
 _PLACES = ("begin", "end")
 STEP_POINTS = [f"{step}.{place}" for step in STEPS for place in _PLACES]
 UNDOING_POINTS = [f"{step}.{place}" for step in UNDOING for place in _PLACES]
-OF_THE_CORE = frozenset({"offer.end", "examine.begin", "examine.end", "prepare.begin", "cancel.end", "resume.end"})
-"""Points that tell nothing new of a backend, only of the core: a slow one isn't asked for them."""
+OF_THE_CORE = frozenset(
+    {"offer.begin", "offer.end", "examine.begin", "examine.end", "prepare.begin", "transfer.begin"}
+    | {"cancel.end", "resume.end"}
+)
+"""Points that tell nothing new of a backend, only of the core: a slow one isn't asked for them.
+
+A transfer that doesn't begin is undone, as where undoing fails too.
+"""
 
 
 def kept(value: M) -> M:
@@ -57,7 +63,10 @@ class HandshakeSuite:
         giving, taking, policy = _ends(self.harness, host, peer)
         before = portrait(host, running.name)
         offer = kept(giving.offer(running.id, policy))
-        assert kept(giving.offer(running.id, policy)) == offer
+        # What it measures, as the memory that is in use, may be another a moment later.
+        again = giving.offer(running.id, policy)
+        assert again.model_copy(update={"payload": offer.payload}) == offer
+        assert again.payload.keys() == offer.payload.keys()
         assert portrait(host, running.name) == before
         for _ in range(2):
             assert taking.examine(offer, policy)

@@ -47,7 +47,10 @@ SPECS: dict[str, Fields] = {
     "two-serials": lambda spec: {"serials": (Serial(), Serial())},
     "uefi": lambda spec: {"firmware": Firmware(type="uefi")},
     "mounts": lambda spec: {
-        "mounts": (Mount(target="/kit", tmpfs="1MiB"), Mount(target="/kept", volume=f"{spec.name}-v"))
+        "mounts": (
+            Mount(target="/kit", tmpfs="1MiB"),
+            Mount(target="/kept", volume=spec.name.removeprefix("vhal-")),  # such names may be a backend's own
+        )
     },
     "init": lambda spec: {"init": Init(meta_data={"local-hostname": "kit"}, ssh_keys=("ssh-ed25519 AAAA kit",))},
 }

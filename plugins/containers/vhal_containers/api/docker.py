@@ -61,8 +61,9 @@ class Docker(Libpod):
         connection.root = f"/v{spoken[0]}.{spoken[1]}"
         return cls(connection)
 
-    def version(self) -> EngineVersion:
-        return EngineVersion.read(as_version(document(self.connection.get(path("version"), timeout_s=self._answer_s))))
+    def version(self, *, timeout_s: float | None = None) -> EngineVersion:
+        said = self.connection.get(path("version"), timeout_s=timeout_s or self._answer_s)
+        return EngineVersion.read(as_version(document(said)))
 
     def info(self) -> EngineInfo:
         return EngineInfo.read(as_info(document(self.connection.get(path("info"), timeout_s=self._answer_s))))

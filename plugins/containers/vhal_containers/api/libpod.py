@@ -52,12 +52,22 @@ class Libpod:
         """Return if the engine answers within ``timeout_s``."""
         self.connection.call_quietly("GET", path("_ping"), {}, timeout_s)
 
-    def version(self) -> EngineVersion:
-        """Return which engine it is."""
-        return EngineVersion.read(document(self.connection.get(path("version"), timeout_s=self._answer_s)))
+    def version(self, *, timeout_s: float | None = None) -> EngineVersion:
+        """Return which engine it is; blank if it is no podman.
+
+        Every answer of podman's says so in its headers. Asked for its version it also asks its parts, and the package
+        manager about them, which takes the best part of a second: that is in :meth:`info`.
+
+        Args:
+            timeout_s: For how long it may say nothing; as long as in every call if None.
+        """
+        with self.connection.stream("GET", path("_ping"), timeout_s=timeout_s or self._answer_s) as answer:
+            answer.discard()
+            version = answer.headers.get("libpod-api-version", "")  # since 4.0 that is podman's own
+        return EngineVersion(version, version)
 
     def info(self) -> EngineInfo:
-        """Return what it says of itself and of its host. The first time this may take a second."""
+        """Return what it says of itself, of its parts and of its host. This may take a second."""
         return EngineInfo.read(document(self.connection.get(path("info"), timeout_s=self._answer_s)))
 
     def events(self, *, filters: Filters | None = None, since: int | None = None) -> Feed[EngineEvent]:

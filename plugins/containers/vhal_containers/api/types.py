@@ -6,7 +6,7 @@ Sizes are bytes, times have their zone. What it doesn't say is ``""``, 0, False 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
 
@@ -27,11 +27,11 @@ from vhal_containers.api.document import (
 
 @dataclass(frozen=True, slots=True)
 class EngineVersion:
-    """Which engine it is: ``"4.3.1"``, and the versions of its parts by their names."""
+    """Which engine it is: ``"4.3.1"``, and of docker the versions of its parts by their names."""
 
     version: str
     api: str
-    parts: Mapping[str, str]
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, whole: Document) -> Self:
@@ -53,6 +53,7 @@ class EngineInfo:
     memory_free: int
     runtime: str
     runtime_version: str
+    conmon_version: str
     cgroup_version: str
     cgroup_controllers: tuple[str, ...]
     rootless: bool
@@ -82,6 +83,7 @@ class EngineInfo:
             memory_free=number(host, "memFree"),
             runtime=text(runtime, "name"),
             runtime_version=text(runtime, "version"),
+            conmon_version=text(part(host, "conmon"), "version"),
             cgroup_version=text(host, "cgroupVersion"),
             cgroup_controllers=words(host, "cgroupControllers"),
             rootless=flag(part(host, "security"), "rootless"),
