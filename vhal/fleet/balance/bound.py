@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vhal.fleet.balance.ascent import ascend
+from vhal.fleet.balance.estimate import product
 from vhal.fleet.balance.problem import Bools, Floats, Ints
 from vhal.fleet.balance.score import Objective
 from vhal.fleet.plan import Bound
@@ -126,15 +127,15 @@ class _Dual:
         return np.where(counted, inside - inside.sum(axis=0) / counted.sum(), 0.0)
 
     def prices(self, vectors: Floats) -> tuple[Floats, Floats]:
-        """Return kind × host: the price of being there; and machine → the price of where it is."""
+        """Return host × axis: the price of an amount there; and machine → the price of where it is."""
         price = self.weight * vectors * self.objective.per
-        there = np.where(self.allowed, self.kinds @ price.T, np.inf)
-        return there, (price[self.home] * self.amount).sum(axis=1)
+        return price, (price[self.home] * self.amount).sum(axis=1)
 
     def value(self, vectors: Floats, score: float) -> float:
         """Return the bound that these vectors give, in GiB."""
         vectors = self.centred(vectors)
-        there, here = self.prices(vectors)
+        price, here = self.prices(vectors)
+        there = np.where(self.allowed, self.kinds @ price.T, np.inf)
         change = self.memory + there.min(axis=1)[self.kind] - here
         longest = np.linalg.norm(vectors, axis=0).max()
         fixed = (self.weight * vectors * self.start).sum() - score * longest
@@ -143,9 +144,10 @@ class _Dual:
     def smooth(self, vectors: Floats, score: float, blur: float) -> tuple[float, Floats]:
         """Return a smoothed value, and its gradient."""
         vectors = self.centred(vectors)
-        there, here = self.prices(vectors)
+        price, here = self.prices(vectors)
+        there = np.where(self.allowed, product(self.kinds, price), np.float32(np.inf))
         least = there.min(axis=1)
-        share = np.exp((least[:, None] - there) / blur)
+        share = np.exp((least[:, None] - there) / np.float32(blur))
         parts = share.sum(axis=1)
         share /= parts[:, None]
         change = self.memory + (least - blur * np.log(parts))[self.kind] - here
@@ -156,10 +158,11 @@ class _Dual:
         value -= blur * np.logaddexp(0, -change / blur).sum()
         moving = self.amount * goes[:, None]
         flow = self.start.copy()
-        for axis in range(len(self.weight)):
-            come = share.T @ np.bincount(self.kind, moving[:, axis], len(self.kinds))
-            gone = np.bincount(self.home, moving[:, axis], len(flow))
-            flow[:, axis] += (come - gone) * self.objective.per[:, axis]
+        gone, left = np.zeros_like(flow), np.zeros_like(self.kinds)
+        for axis, part in enumerate(moving.T):
+            gone[:, axis] = np.bincount(self.home, part, len(flow))
+            left[:, axis] = np.bincount(self.kind, part, len(left))
+        flow += (product(np.ascontiguousarray(share.T), left.T) - gone) * self.objective.per
         slope = self.weight * flow - score * (norms / longest) ** (POWER - 1) * vectors / norms
         return float(value), self.centred(slope)
 

@@ -16,10 +16,14 @@ from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.order import order
 from vhal.fleet.balance.search import Search
 
-PRICES = (4.0, 1.0, 2.0, 8.0)
-"""Of a move, by the memory of the usual machine."""
+PRICES = ((4.0, 0.5), (1.0, 0.7), (2.0, 0.7), (8.0, 0.5))
+"""Of a move, by the memory of the usual machine; and how fast the rate falls."""
+SPENT = 0.75
+"""A plan with fewer of the moves than this was made at too high a price of a move: a lower one does better."""
 NOTHING = 0.01
 """The price of a move when only memory counts."""
+AIM = 0.997
+"""Of the mark's score: equal steps that were taken in another order change a mark by some thousandths."""
 ENOUGH = 1.2
 """Nobody looks further below this many times the lower bound."""
 EFFORT = 60_000
@@ -42,28 +46,32 @@ def cheapest(
     """
     found, least = mark, float(mark.problem.memory[mark.moved].sum())
     first, last = rates
+    aim = AIM * mark.score
     memory = LeastMemory(mark.objective, mark.score)
     enough = ENOUGH * memory.of(mark.score)
     attempts = min(max(EFFORT // max(cells, 1), 1), 24)
     random = np.random.default_rng(0)
-    for attempt in range(attempts):
-        if least <= enough:
+    spare = False
+    for attempt in range(max(attempts, 2)):
+        if least <= enough or (attempt >= attempts and not spare):
             break
         if attempt < len(PRICES):
-            tried = search(Layout(mark.objective, start.at), PRICES[attempt])
-            reached = tried.anneal(mark.score, (first, last / 100))
+            price, fall = PRICES[attempt]
+            tried = search(Layout(mark.objective, start.at), price)
+            reached = tried.anneal(aim, (first, last / 100), fall)
         else:
             at = found.at.copy()
             moved = found.moved
             back = random.choice(moved, round(len(moved) * SHAKEN), replace=False)
             at[back] = start.at[back]
             tried = search(Layout(mark.objective, at), NOTHING)
-            reached = tried.anneal(mark.score, (first / 16, last / 100))
-        if not reached:
+            reached = tried.anneal(aim, (first / 16, last / 100))
+        if not reached and tried.layout.score > mark.score:
             continue
-        if tried.memory > enough:
+        spare = attempt == 0 and tried.moves < SPENT * tried.limits.moves
+        if tried.memory > enough and not spare:
             tried.charge(NOTHING)
-            tried.cheapen(mark.score, (tried.rate, first), rise=4.0)
+            tried.cheapen(max(aim, tried.layout.score), (tried.rate, first), rise=4.0)
         cheaper = tried.layout.score <= mark.score and tried.memory < least
         # What can't be reached move by move, without one more that only makes room, is of no use.
         if cheaper and not order(mark.objective, tried.layout.at, hops=0)[1]:

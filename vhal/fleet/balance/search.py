@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vhal.fleet.balance.estimate import Singles, Tangent, arrivals, departures, exchanges
+from vhal.fleet.balance.estimate import Singles, Tangent, arrivals, departures, exchanges, product
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.problem import Bools, Floats, Ints
 
@@ -236,10 +236,10 @@ class Search:
         change += paid[:, None]
         change += paid
         moved = np.flatnonzero(away)
-        refund = (self.rate * self.price[machines[moved]]).astype(np.float32)[:, None]
-        refund = refund * (self.problem.home[machines[moved]][:, None] == at)
-        change[moved] -= refund
-        change[:, moved] -= refund.T
+        row, column = np.nonzero(self.problem.home[machines[moved]][:, None] == at)  # one of them goes home
+        refund = (self.rate * self.price[machines[moved[row]]]).astype(np.float32)
+        change[moved[row], column] -= refund
+        change[column, moved[row]] -= refund
         change[at[:, None] >= at] = 0.0  # each pair once, and none on one host
         rows, columns = _each_best(change)
         return self._make_pairs(Pairs(machines[rows], at[columns], machines[columns], at[rows]))
@@ -256,9 +256,10 @@ class Search:
         change = arrivals(layout, tangent, machines, there).T.copy()
         change += (departures(layout, tangent, machines) + paid).astype(np.float32)
         change += self._home(tangent, moved)[:, None]
-        change -= ((2 * tangent.curve[there] * amount[moved]) @ amount[machines].T).astype(np.float32)
-        beside = at == home[:, None]
-        change -= beside * ((2 * tangent.curve[home] * amount[moved]) @ amount[machines].T).astype(np.float32)
+        change -= product(2 * tangent.curve[there] * amount[moved], amount[machines])
+        row, column = np.nonzero(at == home[:, None])  # those that stand where it goes
+        both = 2 * tangent.curve[home[row]] * amount[moved[row]] * amount[machines[column]]
+        change[row, column] -= both.sum(axis=1).astype(np.float32)
         change[at == there[:, None]] = 0.0
         rows, columns = _each_best(change)
         return self._make_pairs(Pairs(moved[rows], home[rows], machines[columns], there[rows]))
