@@ -23,7 +23,7 @@ from vhal.spec.units import Bytes
 
 GUESTS = 8
 RUNS = 5
-DIRTY_MIB_S = 1
+DIRTY_MIB_S = 0
 
 LIMIT_S = 0.1
 """One of a thousand hosts is to be planned in so much processor time."""

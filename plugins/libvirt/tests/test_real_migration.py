@@ -6,6 +6,7 @@ import itertools
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import libvirt
@@ -72,6 +73,16 @@ def test_there_and_back(world: World) -> None:
     world.move(world.a, world.b, machine.id)
     world.move(world.b, world.a, machine.id)
     assert world.a.inspect(machine.id).epoch == 3
+
+
+def test_more_at_once_than_a_daemon_takes_of_one_connection(world: World) -> None:
+    # Five, by its default; and the lab's gives up on a client of which it reads nothing for four seconds.
+    machines = [world.running() for _ in range(6)]
+    slow = MigrationPolicy(bandwidth="4MiB")
+    with ThreadPoolExecutor(len(machines)) as pool:
+        moves = [pool.submit(world.move, world.a, world.b, machine.id, slow) for machine in machines]
+    assert all(move.result().elapsed_s > 4 for move in moves)  # else it would prove nothing
+    assert {machine.id for machine in world.b.machines()} >= {machine.id for machine in machines}
 
 
 def test_a_paused_machine_stays_paused(world: World) -> None:

@@ -87,6 +87,19 @@ class Connection:
             self.tell(Notice("closed"))
         return self._open
 
+    def apart(self, dom: libvirt.virDomain) -> libvirt.virDomain:
+        """Return the machine for one long call, over a connection of its own, which closes when the machine is let go.
+
+        A daemon carries out five calls of one connection at once (``max_client_requests`` in ``libvirtd.conf``).
+        Meanwhile it reads nothing more from it, not even that its client is alive, and breaks it off for that: with
+        every call that is under way.
+
+        Raises:
+            vhal.errors.HostUnreachable: The daemon didn't answer in time.
+            libvirt.libvirtError: It couldn't be opened, or there is no such machine any more.
+        """
+        return _kept_alive(_in_time(self._uri, threading.Event())).lookupByUUID(dom.UUID())
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` for each notice, in libvirt's thread, until the returned function is called."""
         with self._telling:
@@ -117,10 +130,7 @@ class Connection:
         self._opening = threading.Event()
         if self._closed:
             raise _closed()
-        conn = _in_time(self._uri, self._opening)
-        # Not every driver is remote; a local one can't lose its line.
-        with contextlib.suppress(libvirt.libvirtError):
-            conn.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
+        conn = _kept_alive(_in_time(self._uri, self._opening))
         with contextlib.suppress(libvirt.libvirtError):
             conn.registerCloseCallback(self._on_close, None)
         register = conn.domainEventRegisterAny
@@ -195,6 +205,13 @@ class Connection:
 
 def _closed() -> HostUnreachable:
     return HostUnreachable("the connection was closed", hint="open the host again", backend="libvirt")
+
+
+def _kept_alive(conn: libvirt.virConnect) -> libvirt.virConnect:
+    """Have a connection notice that its daemon is dead. Not every driver is remote; a local one can't lose its line."""
+    with contextlib.suppress(libvirt.libvirtError):
+        conn.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
+    return conn
 
 
 def _in_time(uri: str, done: threading.Event) -> libvirt.virConnect:

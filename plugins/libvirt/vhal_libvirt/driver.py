@@ -136,7 +136,7 @@ class LibvirtDriver(Driver):
 
     def save(self, id: str, ctx: Context) -> None:
         """Running or paused → saved. A failure leaves the machine as it was."""
-        dom = self._machine(id)
+        dom = self._connection.apart(self._machine(id))
         self._saving.add(id)
         try:
             saving.save(dom, ctx)
@@ -145,7 +145,7 @@ class LibvirtDriver(Driver):
 
     def restore(self, id: str, ctx: Context) -> None:
         """Saved → running; the saved memory is used up."""
-        saving.restore(self._machine(id))
+        saving.restore(self._connection.apart(self._machine(id)))
 
     def ready(self, id: str) -> bool:
         """Return whether the guest has its agent's channel open. Never waits."""

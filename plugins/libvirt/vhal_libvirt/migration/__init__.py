@@ -88,7 +88,7 @@ class LibvirtMigration:
 
     def transfer(self, offer: Offer, ticket: Ticket, policy: MigrationPolicy, ctx: Context) -> Transfer:
         """Send it."""
-        dom = self._domain(offer.machine.id)
+        dom = self._connection.apart(self._domain(offer.machine.id))
         return transfer.Sending(self._connection, dom, offer, ticket, policy).run(ctx)
 
     def commit(self, ticket: Ticket, ctx: Context) -> MachineInfo:

@@ -15,6 +15,7 @@ from vhal.errors import InvalidState, MigrationFailed, MigrationInDoubt
 from vhal.spec import MachineState
 from vhal_libvirt.inventory import read_record
 from vhal_libvirt.migration.cargo import Cargo, Place
+from vhal_libvirt.power import power_off
 from vhal_libvirt.state import machine_state
 
 _RUNS = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED)
@@ -163,8 +164,7 @@ def broken_off(dom: libvirt.virDomain) -> MigrationInDoubt:
 
 def _remove(dom: libvirt.virDomain) -> None:
     persistent = dom.isPersistent()
-    if dom.isActive():
-        dom.destroy()
+    power_off(dom)  # it may end by itself this very moment
     if persistent:
         dom.undefineFlags(_LEAVE)
 
