@@ -24,6 +24,12 @@ LIMITS: dict[str, dict[str, Limit]] = {
             (), "sizes are in a record of vhal's and in the control group; podman has an event for neither"
         ),
     },
+    "docker": {
+        "resize": Limit((), "sizes of a stopped machine are in a record of vhal's, of which docker tells nothing"),
+        "reboot": Limit(
+            (EventKind.STOPPED, EventKind.STARTED, EventKind.REBOOTED), "docker tells of a restart when it is over"
+        ),
+    },
     "libvirt": {},
     "libvirt+test": {
         "restore": Limit((EventKind.STARTED,), "libvirt's test driver says of what it restores that it was booted"),

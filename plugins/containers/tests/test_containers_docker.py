@@ -20,6 +20,7 @@ from vhal_containers.api import ApiError, Connection, Docker
 from vhal_containers.api.docker_creation import creation
 from vhal_containers.driver import ContainersDriver
 
+from tests.parity.limits import tells
 from tests.testbed import Engine
 from vhal.driver import (
     CREATE,
@@ -707,4 +708,4 @@ class TestDocker(BackendSuite):
     @classmethod
     def _harness(cls, docker_node: Engine) -> None:
         url = HostUrl.parse(docker_node.url)
-        cls.harness = Harness(open=lambda: ContainersDriver.open(url), spec=_spec)
+        cls.harness = Harness(open=lambda: ContainersDriver.open(url), spec=_spec, slow=True, tells=tells("docker"))

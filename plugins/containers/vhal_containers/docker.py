@@ -5,14 +5,17 @@ Everything else is the same for both: :mod:`vhal_containers.api.docker` presents
 
 from __future__ import annotations
 
+import contextlib
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from vhal.driver import Answer, Blocker, Context, Level, MigrationPolicy, Offer, Ticket, Transfer
 from vhal.errors import InvalidSpec
 from vhal.spec import BootRootfs, MachineInfo, MachineSpec
-from vhal_containers.api.types import Network
+from vhal_containers.api import Failure
+from vhal_containers.api.types import EngineEvent, Network
 from vhal_containers.engine import Engine
 from vhal_containers.wires import network_of
 
@@ -20,6 +23,9 @@ KIND = "docker"
 CDI_SINCE = (1, 44)
 """Version of the API with which devices are given by their names in the Container Device Interface: docker 25."""
 
+_LISTED = {"pause": "paused", "unpause": "running"}
+_LISTED_S = 1.0
+_PAUSE_S = 0.005
 _SHORTEST_NAME = 2
 _COMMAND = re.compile(r"\bpodman (?=network (?:ls|create\))|volume |images? |images\b|logs\b|save\b)")
 
@@ -38,6 +44,19 @@ def memory() -> Iterator[Blocker]:
         "use podman for machines that are saved, or kept or moved with their memory; or snapshot(memory=False)",
         Level.HOST,
     )
+
+
+def until_listed(engine: Engine, told: EngineEvent) -> None:
+    """Wait, for a second at most, until the listing shows what was told.
+
+    Docker lists a copy of what it knows, that it renews only after it has told of a pause and its end.
+    """
+    state, deadline = _LISTED.get(told.action), time.monotonic() + _LISTED_S
+    with contextlib.suppress(Failure):  # it is gone; what was told stays true
+        while state is not None and time.monotonic() < deadline:
+            if all(found.state == state for found in engine.api.containers.list(filters={"id": [told.id]})):
+                return
+            time.sleep(_PAUSE_S)
 
 
 def blockers(engine: Engine, spec: MachineSpec) -> Iterator[Blocker]:

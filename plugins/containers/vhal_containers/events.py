@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from vhal.driver import Event, EventKind
+from vhal_containers import docker
 from vhal_containers.api import Failure
 from vhal_containers.api.feed import Feed
 from vhal_containers.api.types import EngineEvent
@@ -162,7 +163,10 @@ class Subscription:
             if self._cancelled.is_set() or told.type != "container" or told.time_ns <= self._last_ns:
                 return
             self._last_ns = told.time_ns
-            for event in self._mapping.events(told):
+            found = self._mapping.events(told)
+            if found and self._engine.kind == docker.KIND:
+                docker.until_listed(self._engine, told)
+            for event in found:
                 self._listener(event)
 
     def _drop(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
 
-from vhal.errors import AlreadyExists, Busy, InvalidState, VhalError
+from vhal.errors import AlreadyExists, Busy, InvalidState, Unsupported, VhalError
 from vhal.host import Host
 from vhal.machine import Machine
 from vhal.spec.state import MachineState
@@ -74,6 +74,8 @@ def _history(stage: Stage, world: World, *, threads: int, each: int, seed: int) 
     # A forced deletion is two steps, that others come between; a restart is the guest's.
     possible = [one for one in operations(world) if not isinstance(one, (Create, Migrate, Reboot, Resize))]
     possible = [one for one in possible if getattr(one, "force", None) is not isinstance(one, Delete)]
+    # Of one that is gone, either may be said of what the host can't do.
+    possible = [one for one in possible if step(world, one).error is not Unsupported]
     history: list[Done] = []
     host = stage.hosts[0]
     own = [{number: host.machine(made.id) for number, made in stage.machines.items()} for _ in range(threads)]
