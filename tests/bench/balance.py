@@ -81,9 +81,9 @@ def planned(snapshot: FleetSnapshot, wanted: BalanceSettings) -> tuple[Plan, flo
     return plan, time.process_time() - begun
 
 
-def ratio(name: str, ours: float, peer: float, limit: float, note: str) -> Ratio:
+def ratio(name: str, ours: float, peer: float, limit: float, unit: str, note: str = "") -> Ratio:
     """Return a share that isn't one of seconds."""
-    return Ratio(name, ours / 1000, peer / 1000, ours / peer if peer else float(ours > 0), limit, 1, note)
+    return Ratio(name, ours, peer, ours / peer if peer else float(ours > 0), limit, 1, note, unit)
 
 
 def against(name: str, data: Path, util: Path, speed: bool) -> Iterator[Ratio]:
@@ -93,7 +93,7 @@ def against(name: str, data: Path, util: Path, speed: bool) -> Iterator[Ratio]:
         peer = hbal(data, util, mode, snapshot)
         what = f"{name}, {' '.join(MODES[mode]) or 'hbal alone'}"
         plan, seconds = planned(snapshot, _like(mode, peer.moves))
-        yield ratio(f"{what}: score / hbal's", plan.score[1], peer.score, 1.0, "score, not milliseconds")
+        yield ratio(f"{what}: score / hbal's", plan.score[1], peer.score, 1.0, "score")
         yield ratio(f"{what}: moves / hbal's", len(plan.moves), peer.moves, 1.0, "moves")
         yield ratio(f"{what}: GiB moved / hbal's", plan.memory / (1 << 30), peer.gib, 0.9, "GiB")
         if plan.bound is not None:
@@ -103,7 +103,12 @@ def against(name: str, data: Path, util: Path, speed: bool) -> Iterator[Ratio]:
         yield Ratio(f"{what}: planned / hbal", seconds, peer.seconds, seconds / peer.seconds, limit, 1, "CPU seconds")
         deep, _ = planned(snapshot, _like(mode))
         yield ratio(
-            f"{what}: score without a limit / hbal's", deep.score[1], peer.score, 0.5, f"{len(deep.moves)} moves"
+            f"{what}: score without a limit / hbal's",
+            deep.score[1],
+            peer.score,
+            0.5,
+            "score",
+            f"{len(deep.moves)} moves",
         )
 
 
@@ -115,9 +120,9 @@ def large(hosts: int, machines: int, limit_s: float, most: int | None, worst: fl
     note = f"score {plan.score[1]:.4f}, {len(plan.moves):,} moves, {plan.memory / (1 << 40):.1f} TiB"
     yield Ratio(f"{name}: planned / {limit_s:g} s", seconds, limit_s, seconds / limit_s, 1.0, 1, f"CPU seconds; {note}")
     if worst is not None:
-        yield ratio(f"{name}: score / {worst:g}", plan.score[1], worst, 1.0, note)
+        yield ratio(f"{name}: score / {worst:g}", plan.score[1], worst, 1.0, "score", note)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
-    yield ratio(f"{name}: memory / 1 GiB", peak, 1.0, 1.0, "GiB of this process, with all before")
+    yield ratio(f"{name}: memory / 1 GiB", peak, 1.0, 1.0, "GiB", "of this process, with all before")
 
 
 def emptied(limit_s: float = 0.1) -> Ratio:

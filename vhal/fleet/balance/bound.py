@@ -33,6 +33,8 @@ SHARPNESS = (1 / 16, 1 / 64, 1 / 256)
 """How much the minima are smoothed, stage by stage: by the usual machine's memory."""
 STEPS = 40
 """Of the ascent, at most, in each stage."""
+LEAST = 3
+"""Of the ascent, at least, in each stage."""
 POWER = 40.0
 """The longest norm is smoothed as a norm of this power."""
 
@@ -93,8 +95,8 @@ class _Dual:
     """Host × axis: shares as they are."""
     weight: Floats
     kinds: Floats
-    allowed: Bools
-    """Kind × host."""
+    closed: tuple[Ints, ...]
+    """Kinds and hosts that don't go together."""
     kind: Ints
     home: Ints
     memory: Floats
@@ -113,7 +115,7 @@ class _Dual:
             start=objective.shares(problem.home),
             weight=objective.weight / np.sqrt(objective.count),
             kinds=kinds[:, :-1],
-            allowed=problem.open & problem.zones[kinds[:, -1].astype(np.intp)],
+            closed=np.nonzero(~(problem.open & problem.zones[kinds[:, -1].astype(np.intp)])),
             kind=kind.ravel(),
             home=problem.home[machines],
             memory=problem.memory[machines],
@@ -135,7 +137,8 @@ class _Dual:
         """Return the bound that these vectors give, in GiB."""
         vectors = self.centred(vectors)
         price, here = self.prices(vectors)
-        there = np.where(self.allowed, self.kinds @ price.T, np.inf)
+        there = self.kinds @ price.T
+        there[self.closed] = np.inf
         change = self.memory + there.min(axis=1)[self.kind] - here
         longest = np.linalg.norm(vectors, axis=0).max()
         fixed = (self.weight * vectors * self.start).sum() - score * longest
@@ -145,7 +148,8 @@ class _Dual:
         """Return a smoothed value, and its gradient."""
         vectors = self.centred(vectors)
         price, here = self.prices(vectors)
-        there = np.where(self.allowed, product(self.kinds, price), np.float32(np.inf))
+        there = product(self.kinds, price)
+        there[self.closed] = np.inf
         least = there.min(axis=1)
         share = np.exp((least[:, None] - there) / np.float32(blur))
         parts = share.sum(axis=1)
@@ -162,7 +166,7 @@ class _Dual:
         for axis, part in enumerate(moving.T):
             gone[:, axis] = np.bincount(self.home, part, len(flow))
             left[:, axis] = np.bincount(self.kind, part, len(left))
-        flow += (product(np.ascontiguousarray(share.T), left.T) - gone) * self.objective.per
+        flow += (product(left.T, share.T).T - gone) * self.objective.per
         slope = self.weight * flow - score * (norms / longest) ** (POWER - 1) * vectors / norms
         return float(value), self.centred(slope)
 
@@ -184,10 +188,10 @@ class LeastMemory:
         uneven = dual.centred(dual.start)
         uneven = uneven / np.maximum(np.linalg.norm(uneven, axis=0), 1e-12)
         rough = usual * np.sqrt(objective.count) / max(objective.score(objective.problem.home), 1e-9)
-        scaled = (uneven * rough * scale for scale in np.geomspace(0.1, 1e4, 16))
+        steps = int(np.clip(WORK / ((len(dual.kinds) * len(dual.start)) * len(SHARPNESS)), LEAST, STEPS))
+        scaled = (uneven * rough * scale for scale in np.geomspace(0.1, 1e4, min(16, 2 * steps)))
         vectors = max(scaled, key=lambda each: dual.value(each, score))
         self._found.append(vectors)
-        steps = int(np.clip(WORK / (dual.allowed.size * len(SHARPNESS)), 4, STEPS))
         for sharpness in SHARPNESS:
             vectors = ascend(lambda each, blur=sharpness * usual: dual.smooth(each, score, blur), vectors, steps)  # type: ignore[misc]
             self._found.append(vectors)
