@@ -78,7 +78,7 @@ def test_there_and_back(world: World) -> None:
 def test_more_at_once_than_a_daemon_takes_of_one_connection(world: World) -> None:
     # Five, by its default; and the lab's gives up on a client of which it reads nothing for four seconds.
     machines = [world.running() for _ in range(6)]
-    slow = MigrationPolicy(bandwidth="4MiB")
+    slow = MigrationPolicy(**SLOW)
     with ThreadPoolExecutor(len(machines)) as pool:
         moves = [pool.submit(world.move, world.a, world.b, machine.id, slow) for machine in machines]
     assert all(move.result().elapsed_s > 4 for move in moves)  # else it would prove nothing
