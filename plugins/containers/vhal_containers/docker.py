@@ -23,7 +23,7 @@ KIND = "docker"
 CDI_SINCE = (1, 44)
 """Version of the API with which devices are given by their names in the Container Device Interface: docker 25."""
 
-_LISTED = {"pause": "paused", "unpause": "running"}
+_LISTED = {"pause": "paused", "unpause": "running", "died": "exited"}
 _LISTED_S = 1.0
 _PAUSE_S = 0.005
 _SHORTEST_NAME = 2
@@ -49,7 +49,7 @@ def memory() -> Iterator[Blocker]:
 def until_listed(engine: Engine, told: EngineEvent) -> None:
     """Wait, for a second at most, until the listing shows what was told.
 
-    Docker lists a copy of what it knows, that it renews only after it has told of a pause and its end.
+    Docker lists a copy of what it knows, that it renews only after it has told of an end, or of a pause and its end.
     """
     state, deadline = _LISTED.get(told.action), time.monotonic() + _LISTED_S
     with contextlib.suppress(Failure):  # it is gone; what was told stays true

@@ -121,7 +121,9 @@ class ContainersDriver(Driver):
         self.inventory.forget(id)
 
     def start(self, id: str, ctx: Context) -> None:
-        power.start(self.engine, self.inventory.lately(id))
+        # Docker tells of each time that sizes are given; what was resized isn't resized again when it starts.
+        with self.steps.meaning(id, {"update": None}):
+            power.start(self.engine, self.inventory.lately(id))
 
     def stop(self, id: str, mode: StopMode, ctx: Context) -> None:
         found = self.inventory.lately(id)
