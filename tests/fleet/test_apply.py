@@ -256,7 +256,7 @@ def test_what_no_rule_allows_is_not_begun(journal: Journal) -> None:
     with Stand(world({"a": {"web1": 8}, "b": {"web2": 8}, "c": {}}), [rule]) as fleet:
         applied = apply(fleet.plan(("web1", "b")), fleet, journal=journal)
         assert outcomes(applied) == ["refused"]
-        assert applied.moves[0].error == "rule 'spread' keeps it apart from web2"
+        assert applied.moves[0].error == "b has web2, from which rule 'spread' keeps it apart"
 
 
 def test_those_that_belong_together_move_one_after_the_other(journal: Journal) -> None:

@@ -16,8 +16,8 @@ from vhal.fleet.balance.planner import plan_balance
 from vhal.fleet.balance.problem import Problem
 from vhal.fleet.balance.score import even
 from vhal.fleet.balance.settings import BalanceSettings
-from vhal.fleet.balance.vacate import vacate
 from vhal.fleet.balance.verify import verify
+from vhal.fleet.drain import plan_drain
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.rules import Apart, Never, Only, Rule, Stay, Together
 from vhal.fleet.sample import sample
@@ -238,18 +238,9 @@ def test_a_fleet_comes_to_rest_and_stays_at_it() -> None:
 
 def test_a_host_is_emptied() -> None:
     snapshot = sample(10, 80, seed=5, apart=5)
-    problem = Problem.of(snapshot)
-    moves, stuck = vacate(problem, ["h00003"])
-    assert not stuck
-    assert {machine for machine, _ in moves} == set(np.flatnonzero(problem.home == 3))
-    told = [move(problem.machines[who].name, "h00003", problem.hosts[where].name) for who, where in moves]
-    assert verify(Plan(snapshot=snapshot.digest, moves=tuple(told)), snapshot) == []
-
-
-def test_what_finds_no_place_is_said() -> None:
-    hosts = [host("a", memory=64 * GIB), host("b")]
-    problem = Problem.of(fleet(hosts, [machine("big", "a", memory=40 * GIB), machine("held", "a", movable=False)]))
-    assert vacate(problem, ["a"]) == ([], [0, 1])
+    plan = plan_drain(snapshot, ["h00003"])
+    assert {move.id for move in plan.moves} == {each.id for each in snapshot.on["h00003"]}
+    assert verify(plan, snapshot) == []
 
 
 @st.composite

@@ -23,7 +23,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from vhal.fleet.snapshot import SeenMachine
+from vhal.errors import PluginError
+from vhal.fleet.snapshot import FleetSnapshot, SeenMachine
+from vhal.registry import registry
 from vhal.spec.model import Model
 
 KEPT_S = 600.0
@@ -153,6 +155,20 @@ def shared() -> Claims:
     """Return the claims of all processes of this user, or of this one where there is no folder to keep them in."""
     folder = _folder()
     return HERE if folder is None else Claims(folder / "claims.json")
+
+
+def claims_of(snapshot: FleetSnapshot) -> Claims:
+    """Return where claims on a fleet's hosts are kept: those that live in this process have uuids of others, too."""
+    backends = {host.backend for host in snapshot.hosts if host.memory}
+    return shared() if any(map(_outlives_us, backends)) else HERE
+
+
+def _outlives_us(backend: str) -> bool:
+    """Whether a backend's hosts are there for other processes, too; one that nobody knows was made in this one."""
+    try:
+        return not registry.backend(backend).ephemeral
+    except PluginError:
+        return False
 
 
 def _folder() -> Path | None:

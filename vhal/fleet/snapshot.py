@@ -95,6 +95,16 @@ class SeenHost(_Seen):
     """Bytes a second of its way to the other hosts; 0 where it isn't known."""
     labels: FrozenDict[str, str] = FrozenDict()
 
+    @property
+    def cpus_to_give(self) -> float:
+        """Virtual processors that machines may get in all: of the processors that the host doesn't keep."""
+        return max(0.0, (self.cpus - self.reserved_cpus) * self.overcommit)
+
+    @property
+    def memory_to_give(self) -> int:
+        """Bytes that machines may get in all."""
+        return max(0, self.memory - self.reserved_memory)
+
     @cached_property
     def words(self) -> Mapping[str, str]:
         """What a selector of hosts looks at: the labels, ``name``, ``host`` (the same), ``backend`` and ``status``."""

@@ -15,8 +15,8 @@ import numpy as np
 
 from vhal.fleet.balance.bound import LeastMemory, bound
 from vhal.fleet.balance.cheapest import cheapest
-from vhal.fleet.balance.cool import cool
 from vhal.fleet.balance.descend import descend
+from vhal.fleet.balance.hot import relieve
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.order import Step, order
 from vhal.fleet.balance.problem import Ints, Problem
@@ -79,7 +79,7 @@ def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = Non
     why, notes = repair(layout) if wanted.mode != "hot" else ({}, [])
     mended = layout.at.copy()
     if wanted.mode == "hot":
-        why, notes = cool(layout, wanted.hot, work.limits)
+        why, notes = relieve(layout, wanted.hot, work.limits)
         mended = layout.at.copy()
         if not why and not notes:
             notes.append(f"nothing worth moving: no host is above {wanted.hot:.0%} of its processors")

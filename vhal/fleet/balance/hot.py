@@ -27,7 +27,7 @@ def heat(problem: Problem) -> tuple[Floats, Floats, Floats]:
     return *busy, np.array([host.cpus for host in problem.hosts], float)
 
 
-def cool(layout: Layout, threshold: float, limits: Limits) -> tuple[dict[int, str], list[str]]:
+def relieve(layout: Layout, threshold: float, limits: Limits) -> tuple[dict[int, str], list[str]]:
     """Move machines until no host is hot; return machine → why, and which hosts stay hot.
 
     Args:
