@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.bench.measure import Ratio
 from vhal.fleet import ganeti
-from vhal.fleet.balance.planner import plan_balance
+from vhal.fleet.balance import plan_balance
 from vhal.fleet.balance.problem import Problem
 from vhal.fleet.balance.score import objective
 from vhal.fleet.balance.settings import BalanceSettings

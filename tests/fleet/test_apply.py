@@ -23,11 +23,12 @@ from vhal.errors import (
     PlanOutdated,
 )
 from vhal.fleet.applied import Applied, ApplySettings, MoveEvent, Outcome
-from vhal.fleet.apply import apply, resume, unfinished
+from vhal.fleet.apply import apply, resume
 from vhal.fleet.plan import Plan
 from vhal.fleet.rules import Apart, Together
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.fleet.works import unfinished
 from vhal.journal import Journal
 
 THREE = {"a": {"web": 8, "db": 8, "job": 8}, "b": {}, "c": {}}

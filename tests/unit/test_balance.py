@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vhal.fleet.balance import plan_balance
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.order import Step, dependencies, order
-from vhal.fleet.balance.planner import plan_balance
 from vhal.fleet.balance.problem import Problem
 from vhal.fleet.balance.score import even
 from vhal.fleet.balance.settings import BalanceSettings

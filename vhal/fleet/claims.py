@@ -1,8 +1,9 @@
-"""What is being made at this moment, so that two who make machines at once don't give away the same room.
+"""What is being made or moved at this moment, so that two who do so at once don't give away the same room.
 
 Whoever places a machine looks at a snapshot, which is as old as it took to ask all hosts. In between another one may
 have chosen the same room. So a choice is made and written down in one step, and each choice counts what is written
-down: what is being made, and what was made after the chooser began to look. What was made before is in the snapshot.
+down: what is being made or on its way, and what came after the chooser began to look. What came before is in the
+snapshot.
 
 Between threads this is a list; between processes of one user on one machine it is a file that one of them at a time
 may change. Between machines there is no such thing: there the engine says no, and the next host is tried.
@@ -46,6 +47,8 @@ class Claim(Model):
     """When it was made, on the monotonic clock, which all processes of a machine share; None: not yet."""
 
 
+Choose = Callable[[Sequence[Claim]], tuple[str, SeenMachine]]
+
 _NUMBERS = itertools.count(1)
 _CLAIMS: TypeAdapter[list[Claim]] = TypeAdapter(list[Claim])
 
@@ -69,7 +72,7 @@ class Claims:
         """Return what to call the moment before a snapshot is begun."""
         return time.monotonic()
 
-    def take(self, since_s: float, choose: Callable[[Sequence[Claim]], tuple[str, SeenMachine]]) -> Claim:
+    def take(self, since_s: float, choose: Choose) -> Claim:
         """Choose a place and write it down, in one step.
 
         Args:
@@ -90,6 +93,17 @@ class Claims:
             claims[:] = [each for each in claims if (each.pid, each.number) != (claim.pid, claim.number)]
             if made:
                 claims.append(claim.model_copy(update={"made_s": time.monotonic()}))
+
+    @contextmanager
+    def held(self, since_s: float, choose: Choose) -> Iterator[Claim]:
+        """Hold what is chosen as long as the block runs; it counts as made if that ends well. As :meth:`take`."""
+        claim = self.take(since_s, choose)
+        made = False
+        try:
+            yield claim
+            made = True
+        finally:
+            self.end(claim, made)
 
     @contextmanager
     def _all(self) -> Iterator[list[Claim]]:

@@ -1,8 +1,9 @@
 """Several hosts as users hold them, of one backend or of several.
 
 A fleet opens its hosts when they are first needed, and asks all of them at once. What is decided is decided from a
-:meth:`Fleet.snapshot`: where a machine goes is :mod:`vhal.fleet.placement`. A fleet keeps no inventory: between two
-snapshots it remembers only loads.
+:meth:`Fleet.snapshot`: where a machine goes is :mod:`vhal.fleet.placement`, which machines move is
+:mod:`vhal.fleet.balance` and :mod:`vhal.fleet.drain`; how they move is :mod:`vhal.fleet.apply`. A fleet keeps no
+inventory: between two snapshots it remembers only loads.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from vhal.machine import Machine
 
 if TYPE_CHECKING:
     from vhal.fleet.applied import Applied, ApplySettings
+    from vhal.fleet.balance.settings import BalanceSettings
     from vhal.fleet.carrier import OnEvent, Replan
     from vhal.fleet.explanation import Explanation
     from vhal.fleet.plan import Plan
@@ -270,6 +272,36 @@ class Fleet:
 
         return report(self.snapshot(over_s=over_s))
 
+    def plan_balance(self, settings: BalanceSettings | None = None, *, over_s: float = 0.0) -> Plan:
+        """Return the moves that are worth making now; :meth:`apply` makes them.
+
+        How it is found, :func:`vhal.fleet.balance.plan_balance` says. Each machine is asked whether it can move.
+
+        Args:
+            settings: How far to go, and what it may cost.
+            over_s: Measure loads for so long before; else they count if there was a snapshot before.
+
+        Raises:
+            vhal.errors.Unsupported: numpy isn't installed.
+        """
+        from vhal.fleet.balance import plan_balance
+
+        return plan_balance(self.snapshot(over_s=over_s, movable=True), settings)
+
+    def plan_drain(self, *hosts: str, strict: bool = False) -> Plan:
+        """Return the moves that empty hosts now; as :func:`vhal.fleet.drain.plan_drain`."""
+        from vhal.fleet.drain import plan_drain
+
+        return plan_drain(self.snapshot(movable=True), hosts, strict=strict)
+
+    def plan_restore(self, host: str, *, empty: bool = False, journal: Journal | None = None) -> Plan:
+        """Return the moves that bring back what a drain took away; as :func:`vhal.fleet.drain.plan_restore`."""
+        from vhal.fleet.drain import plan_restore
+        from vhal.fleet.works import opened
+
+        with opened(journal) as book:
+            return plan_restore(self.snapshot(movable=True), host, book, empty=empty)
+
     def apply(
         self,
         plan: Plan,
@@ -284,6 +316,33 @@ class Fleet:
         from vhal.fleet.apply import apply
 
         return apply(plan, self, settings, journal=journal, replan=replan, on_event=on_event, timeout_s=timeout_s)
+
+    def drain(
+        self,
+        *hosts: str,
+        strict: bool = False,
+        settings: ApplySettings | None = None,
+        journal: Journal | None = None,
+        on_event: OnEvent | None = None,
+        timeout_s: float | None = None,
+    ) -> Applied:
+        """Empty hosts: :meth:`plan_drain`, then :meth:`apply`. They stay empty until :meth:`restore`."""
+        plan = self.plan_drain(*hosts, strict=strict)
+        return self.apply(plan, settings, journal=journal, on_event=on_event, timeout_s=timeout_s)
+
+    def restore(
+        self,
+        host: str,
+        *,
+        empty: bool = False,
+        settings: ApplySettings | None = None,
+        journal: Journal | None = None,
+        on_event: OnEvent | None = None,
+        timeout_s: float | None = None,
+    ) -> Applied:
+        """Let a drained host be used again, and fill it: :meth:`plan_restore`, then :meth:`apply`."""
+        plan = self.plan_restore(host, empty=empty, journal=journal)
+        return self.apply(plan, settings, journal=journal, on_event=on_event, timeout_s=timeout_s)
 
     def mark(self, name: str, status: HostStatus, reason: str = "") -> None:
         """Let a host be up, cordoned or draining from now on, as long as this fleet is open.

@@ -6,7 +6,7 @@ takes it is :mod:`vhal.fleet.inventory`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -201,6 +201,16 @@ class FleetSnapshot(_Seen):
         for machine in self.machines:
             found[machine.host].append(machine)
         return {name: tuple(machines) for name, machines in found.items()}
+
+    def marked(self, names: Collection[str], status: HostStatus) -> FleetSnapshot:
+        """Return the snapshot with hosts that have another status; those that don't answer go on not to answer."""
+        hosts = tuple(
+            host.model_copy(update={"status": status})
+            if host.name in names and host.status is not HostStatus.UNREACHABLE
+            else host
+            for host in self.hosts
+        )
+        return self.model_copy(update={"hosts": hosts}) if names else self
 
     @cached_property
     def digest(self) -> str:

@@ -1,4 +1,4 @@
-"""The plan that makes a fleet even, cools its hot hosts, or mends its rules: the one entry to all of this package.
+"""The plan that makes a fleet even, cools its hot hosts, or mends its rules. Its door is :mod:`vhal.fleet.balance`.
 
 It puts together what the other modules find, and decides whether it is worth it. It looks at no host and moves nothing:
 that is :mod:`vhal.fleet.carrier`'s.
@@ -47,20 +47,8 @@ class _Work:
     memory: LeastMemory | None = None
 
 
-def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = None) -> Plan:
-    """Return the moves that are worth making, in their order, with reason and cost.
-
-    A pure function: the same snapshot and settings give the same plan, unless its budget of time is at its end.
-    No rule that holds is broken, and no host gets more than it has, after any of the moves. A plan without moves says
-    why in its notes.
-
-    Args:
-        snapshot: The fleet.
-        settings: How far to go, and what it may cost.
-
-    Raises:
-        vhal.errors.InvalidSpec: The settings aren't valid.
-    """
+def plan(snapshot: FleetSnapshot, settings: BalanceSettings | None = None) -> Plan:
+    """Return what :func:`vhal.fleet.balance.plan_balance` promises."""
     wanted = settings or BalanceSettings()
     end = time.monotonic() + wanted.budget_s
     problem = Problem.of(snapshot, stay=wanted.stay, cool_down_s=wanted.cool_down_s)
@@ -79,7 +67,7 @@ def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = Non
     why, notes = repair(layout) if wanted.mode != "hot" else ({}, [])
     mended = layout.at.copy()
     if wanted.mode == "hot":
-        why, notes = relieve(layout, wanted.hot, work.limits)
+        why, notes = relieve(layout, wanted.hot, wanted.cooled, work.limits)
         mended = layout.at.copy()
         if not why and not notes:
             notes.append(f"nothing worth moving: no host is above {wanted.hot:.0%} of its processors")
@@ -182,4 +170,4 @@ def _finish(
     kept = {machine: reason for machine, reason in why.items() if at[machine] == mended[machine]}
     kind: Literal["repair", "balance"] = "repair" if work.settings.mode == "minimal" else "balance"
     told = Told(work.problem, work.objective, steps, kept)
-    return write(snapshot, told, kind, notes, bound(work.objective, told.at, work.memory))
+    return write(snapshot, told, kind, notes, bound(work.objective, told.at, work.memory), work.settings)

@@ -13,6 +13,7 @@ from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.order import Step, dependencies
 from vhal.fleet.balance.problem import Ints, Problem
 from vhal.fleet.balance.score import Objective, busy_cpus
+from vhal.fleet.balance.settings import BalanceSettings
 from vhal.fleet.cost import moved
 from vhal.fleet.plan import Bound, HostChange, Move, Plan
 from vhal.fleet.snapshot import FleetSnapshot
@@ -40,9 +41,10 @@ class Told:
 def write(
     snapshot: FleetSnapshot,
     told: Told,
-    kind: Literal["balance", "drain", "restore", "evacuate", "repair"],
+    kind: Literal["balance", "repair"],
     notes: Sequence[str],
     bound: Bound | None,
+    settings: BalanceSettings,
 ) -> Plan:
     """Return the plan of these steps."""
     return Plan(
@@ -52,6 +54,7 @@ def write(
         hosts=tuple(_changes(told)),
         score=(told.objective.score(told.problem.home), told.objective.score(told.at)),
         bound=bound,
+        settings=settings,
         notes=tuple(notes),
     )
 
