@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from vhal_mock.world import World, swap_default
 
 from tests.cli.harness import Cli
+from vhal.driver.fault import Fault
 from vhal.fleet import ganeti
+from vhal.fleet.plan import Plan
 from vhal.fleet.sample import sample
 
 
@@ -56,3 +60,56 @@ def test_without_numpy_it_is_said_what_to_install(cli: Cli, saved: str, monkeypa
     monkeypatch.setitem(sys.modules, "numpy", None)
     error = cli.error("fleet", "plan", "--from", saved, code=5)
     assert error["hint"] == "pip install 'vhal[fleet]'"
+
+
+# of a live fleet
+
+
+@pytest.fixture
+def world() -> World:
+    """Two hosts, of which one has all machines."""
+    spec = {"cpus": 4, "memory": "8GiB", "options": {"mock": {"workload": {"profile": "constant", "level": 0.5}}}}
+    world = World.from_spec(
+        {
+            "hosts": [{"name": name, "cpus": 16} for name in "ab"],
+            "machines": [{"host": "a", "running": True, "count": 4, "spec": {"name": "web", **spec}}],
+        }
+    )
+    swap_default(world)
+    return world
+
+
+URLS = ("--url", "mock:///a", "--url", "mock:///b")
+
+
+@pytest.mark.usefixtures("world")
+def test_a_live_fleet_is_planned_for_shown_and_carried_out(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VHAL_JOURNAL", str(tmp_path / "journal.sqlite"))
+    path, page, picture = (str(tmp_path / name) for name in ("plan.json", "plan.html", "plan.svg"))
+    shown = cli("fleet", "plan", *URLS, "-o", path, "--html", page, "--plot", picture).stdout
+    assert "balance: 2 moves" in shown
+    assert "a     4 → 2     ██████████            50%" in shown
+    for written in (page, picture):
+        assert Path(written).stat().st_size
+    (again,) = cli.items("fleet", "apply", path, *URLS, "--dry-run")
+    assert len(again["moves"]) == 2
+    assert "2 of 2 moves" in cli("fleet", "apply", path, *URLS, "--html", page).stderr
+    assert [item["host"] for item in cli.items("fleet", "machines", *URLS)].count("b") == 2
+    assert "nothing worth moving" in cli("fleet", "plan", *URLS).stdout
+
+
+def test_after_a_move_that_failed_the_balancer_plans_the_rest(
+    cli: Cli, tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VHAL_JOURNAL", str(tmp_path / "journal.sqlite"))
+    path = str(tmp_path / "plan.json")
+    cli("fleet", "plan", *URLS, "-o", path)
+    planned = [move.machine for move in Plan.load(path).moves]
+    world.inject(Fault(at="migration.transfer.round", machine=planned[0], times=None))
+    result = cli("fleet", "apply", path, *URLS, "--at-once", "1", "--json", code=1)
+    (applied,) = json.loads(result.stdout)["items"]
+    arrived = [move["move"]["machine"] for move in applied["moves"] if move["outcome"] == "moved"]
+    assert len(arrived) == 2
+    assert planned[0] not in arrived

@@ -28,8 +28,14 @@ def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = Non
         settings: How far to go, and what it may cost.
 
     Raises:
+        vhal.errors.HostUnreachable: No host answers.
+        vhal.errors.InvalidConfig: Rules contradict each other.
         vhal.errors.Unsupported: numpy isn't installed.
     """
+    from vhal.fleet.contradiction import refuse_contradictions
+
+    _refuse_dead(snapshot)
+    refuse_contradictions(snapshot.rules, [host.words for host in snapshot.hosts])
     try:
         from vhal.fleet.balance.planner import plan
     except ModuleNotFoundError as error:
@@ -39,3 +45,13 @@ def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = Non
 
         raise Unsupported("planning needs numpy, which isn't installed", hint="pip install 'vhal[fleet]'") from None
     return plan(snapshot, settings)
+
+
+def _refuse_dead(snapshot: FleetSnapshot) -> None:
+    from vhal.errors import HostUnreachable
+
+    if snapshot.hosts and all(host.status == "unreachable" for host in snapshot.hosts):
+        reasons = "; ".join(f"{host.name}: {host.reason or 'unreachable'}" for host in snapshot.hosts[:3])
+        raise HostUnreachable(
+            f"no host of the fleet answers: {reasons}", hint="'vhal fleet hosts' shows what is wrong with each"
+        )
