@@ -47,6 +47,24 @@ def test_nothing_worth_moving_is_said(cli: Cli, saved: str) -> None:
     assert "nothing worth moving: every rule holds" in cli("fleet", "plan", "--from", saved, "--mode", "minimal").stdout
 
 
+def test_the_wrong_kind_of_file_is_told_briefly(cli: Cli, tmp_path: Path, saved: str) -> None:
+    plan = tmp_path / "plan.json"
+    cli("fleet", "plan", "--from", saved, "-o", str(plan))
+    taken = cli.error("fleet", "plan", "--from", str(plan), code=2)
+    assert taken["hint"] == "name a file of 'vhal fleet capture', or take one anew"
+    shown = cli.error("fleet", "show", saved, code=2)
+    assert shown["hint"] == "name a file that a plan was written to: 'vhal fleet plan --output FILE'"
+    assert "more" in shown["message"]
+    assert len(shown["problems"]) > 6
+
+
+def test_what_is_hot_is_said_in_mode_hot_only(cli: Cli, saved: str) -> None:
+    (plan,) = cli.items("fleet", "plan", "--from", saved, "--hot", "0.9")
+    assert (plan["settings"]["mode"], plan["settings"]["hot"]) == ("hot", 0.9)
+    error = cli.error("fleet", "plan", "--from", saved, "--hot", "0.9", "--mode", "full", code=2)
+    assert error["hint"] == "it belongs to --mode hot"
+
+
 def test_a_file_that_is_none_is_refused(cli: Cli, tmp_path: Path) -> None:
     assert cli.error("fleet", "plan", "--from", str(tmp_path / "none"), code=2)["hint"]
     (tmp_path / "odd").write_text('{"format": 99, "hosts": []}')

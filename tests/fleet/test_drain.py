@@ -189,8 +189,11 @@ def test_an_empty_host_needs_no_moves() -> None:
 
 
 def test_the_last_host_cant_be_drained() -> None:
-    plan = plan_drain(fleet([host("a")], [machine("web", "a")]), ["a"])
-    assert plan.notes == ("left: web stays on a: there is no other host that is up",)
+    with pytest.raises(InsufficientResources, match="a can't be drained: no other host takes machines") as raised:
+        plan_drain(fleet([host("a")], [machine("web", "a")]), ["a"])
+    assert raised.value.hint
+    # Where nothing is to be moved, none is needed.
+    assert not plan_drain(fleet([host("a")], []), ["a"])
 
 
 def test_hosts_that_cant_be_drained() -> None:

@@ -33,11 +33,17 @@ def plan_drain(snapshot: FleetSnapshot, hosts: Iterable[str], *, strict: bool = 
 
     Raises:
         vhal.errors.NotFound: There is no such host.
-        vhal.errors.InvalidSpec: One is unreachable, or no other host is left.
-        vhal.errors.InsufficientResources: With ``strict``, a machine finds no place.
+        vhal.errors.InvalidSpec: One is unreachable.
+        vhal.errors.InsufficientResources: No other host is up; or, with ``strict``, a machine finds no place.
     """
     emptied = tuple(dict.fromkeys(hosts))
-    search = Emptying(_draining(snapshot, emptied), emptied, "is being drained")
+    draining = _draining(snapshot, emptied)
+    if not any(host.status is HostStatus.UP for host in draining.hosts) and any(snapshot.on[name] for name in emptied):
+        raise InsufficientResources(
+            f"{', '.join(emptied)} can't be drained: no other host takes machines",
+            hint="leave one of them out, or let another be used again: 'vhal fleet restore'",
+        )
+    search = Emptying(draining, emptied, "is being drained")
     search.run()
     left = [note.removeprefix(LEFT) for note in search.notes]
     if left and strict:

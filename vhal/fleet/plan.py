@@ -109,4 +109,5 @@ class Plan(Model):
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidSpec(f"{path} can't be read: {error}", hint="name a file that a plan was written to") from None
         except ValidationError as error:
-            raise invalid(str(path), error, cls) from None
+            hint = "name a file that a plan was written to: 'vhal fleet plan --output FILE'"
+            raise invalid(str(path), error, cls, hint) from None

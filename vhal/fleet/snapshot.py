@@ -262,7 +262,7 @@ class FleetSnapshot(_Seen):
         try:
             found = cls.model_validate_json(text)
         except ValidationError as error:
-            raise invalid(where, error, cls) from None
+            raise invalid(where, error, cls, "name a file of 'vhal fleet capture', or take one anew") from None
         return found
 
     @model_validator(mode="before")

@@ -145,11 +145,12 @@ class Watch:
                 if work.data["kind"] == "balance":
                     self._count(at_s, resume(work.id, self._fleet, journal=journal, on_event=self._on_event))
         snapshot = self._fleet.snapshot()
-        heat = {name: share for name, share in heats(snapshot).items() if share >= policy.hot}
+        known = heats(snapshot)
+        heat = {name: share for name, share in known.items() if share >= policy.hot}
         hot = tuple(sorted(heat, key=lambda name: (-heat[name], name)))
         self._hot_for = {name: self._hot_for.get(name, 0) + 1 for name in hot}
         if not hot:
-            return Round(at_s, Decision.COOL)
+            return Round(at_s, Decision.COOL, reason="" if known else "no load is known yet")
         longest = max(hot, key=lambda name: self._hot_for[name])
         said = f"{longest} is busy to {heat[longest]:.0%}, for {self._hot_for[longest]} of {policy.hold} looks"
         if self._hot_for[longest] < policy.hold:

@@ -12,6 +12,7 @@ from vhal.cli.context import Session
 from vhal.cli.fleet import opened, warn, which
 from vhal.cli.fleet.carry import dry, kept, limits, planned, settings
 from vhal.cli.fleet.show import check, views
+from vhal.errors import InsufficientResources
 
 if TYPE_CHECKING:
     from vhal.fleet.applied import Applied
@@ -40,9 +41,10 @@ def drain(
     """Move every machine off hosts, to all others at once.
 
     Nothing new is put on the hosts from then on, until 'vhal fleet restore'. A machine that finds no place stays, and
-    is named with the reason. After a move that failed, the rest is planned anew.
+    is named with the reason; then the exit code is 4. After a move that failed, the rest is planned anew.
     """
     from vhal.fleet.drain import plan_drain
+    from vhal.fleet.emptying import LEFT
 
     check(plot, html)
     fleet = opened(session, file, urls)
@@ -55,6 +57,13 @@ def drain(
         return fleet.apply(plan, settings(given), journal=journal, timeout_s=given["timeout"])
 
     planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call)
+    left = [note.removeprefix(LEFT) for note in plan.notes if note.startswith(LEFT)]
+    if left and not dry_run:
+        # Whoever switches the host off next, by a script, must not believe that it is empty.
+        raise InsufficientResources(
+            f"{len(left)} machines are still on {', '.join(hosts)}: {'; '.join(left)}",
+            hint="make room or stop them, then drain again",
+        )
 
 
 @verb("restore")

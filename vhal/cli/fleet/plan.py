@@ -31,7 +31,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--max-moves", type=click.IntRange(0), help="No more moves than these, and as little memory as possible.")
 @click.option("--max-memory", metavar="SIZE", help="No more memory moved than this: 64GiB.")
 @click.option(
-    "--hot", type=click.FloatRange(0, 1), help="In mode hot: above this share of its processors a host is hot."
+    "--hot", type=click.FloatRange(0, 1), help="Mode hot, and above this share of its processors a host is hot."
 )
 @click.option("--budget", "budget_s", type=float, help="Seconds that planning may take.")
 @click.option("-o", "--output", type=_FILE, help="Write the plan to a file, too: 'vhal fleet apply' carries it out.")
@@ -61,6 +61,10 @@ def plan(
     from vhal.fleet.balance.settings import BalanceSettings
 
     check(plot, html)
+    if settings["hot"] is not None:
+        if settings["mode"] not in (None, "hot"):
+            raise Usage(f"--hot is given with --mode {settings['mode']}", "it belongs to --mode hot")
+        settings["mode"] = "hot"
     wanted = BalanceSettings(**{name: value for name, value in settings.items() if value is not None})
     if source is not None:
         if file or urls or session.where:

@@ -81,10 +81,10 @@ def plan(snapshot: FleetSnapshot, settings: BalanceSettings | None = None) -> Pl
 
 def _even(work: _Work, mended: Layout) -> tuple[Layout, list[str]]:
     settings, before = work.settings, mended.score
-    if before <= settings.band:
-        return mended, [f"nothing worth moving: an imbalance of {before:.4f} is within the band of {settings.band:g}"]
     if not len(work.machines) or work.problem.open.sum() < 2:
         return mended, ["nothing worth moving: no machine may move, or there is no second host that takes machines"]
+    if before <= settings.band:
+        return mended, [f"nothing worth moving: an imbalance of {before:.4f} is within the band of {settings.band:g}"]
     found = _frugal(work, mended) if _limited(work) else _deep(work, mended, work.limits)
     gained = (before - found.score) / before
     if gained < settings.margin:

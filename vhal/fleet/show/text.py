@@ -159,7 +159,7 @@ def plan(made: Plan, width: int = 80, plain: bool = False) -> list[Line]:
         lines += _wrapped(f"{after}{move.reason}", width, "     ")
     if made.hosts:
         lines += [[], *changes(made.hosts, width, plain)]
-    if made.bound is not None:
+    if made and made.bound is not None:
         lines += [[], *_wrapped(bounded(made), width)]
     for note in made.notes:
         lines += _wrapped(note, width)
