@@ -25,10 +25,10 @@ from vhal.fleet import ganeti
 from vhal.fleet.balance import plan_balance
 from vhal.fleet.balance.problem import Problem
 from vhal.fleet.balance.score import objective
-from vhal.fleet.balance.settings import BalanceSettings
 from vhal.fleet.drain import plan_drain
 from vhal.fleet.plan import Plan
 from vhal.fleet.sample import sample
+from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot
 
 MODES = {"ganeti": ["--ignore-dynu"], "ganeti-util": ["-U"], "ganeti-default": []}

@@ -31,12 +31,12 @@ from vhal.machine import Machine
 
 if TYPE_CHECKING:
     from vhal.fleet.applied import Applied, ApplySettings
-    from vhal.fleet.balance.settings import BalanceSettings
     from vhal.fleet.carrier import OnEvent, Replan
     from vhal.fleet.explanation import Explanation
     from vhal.fleet.plan import Plan
     from vhal.fleet.report import Report
     from vhal.fleet.scores import Policy
+    from vhal.fleet.settings import BalanceSettings
     from vhal.journal import Journal
     from vhal.spec.machine import MachineSpec
 

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from vhal.errors import InvalidSpec
-from vhal.fleet.balance.settings import BalanceSettings
+from vhal.fleet.settings import BalanceSettings
 from vhal.spec.model import Model, invalid
 from vhal.spec.units import Bytes
 

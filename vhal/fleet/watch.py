@@ -18,10 +18,10 @@ from vhal.errors import VhalError
 from vhal.fleet.applied import Applied
 from vhal.fleet.apply import apply, resume
 from vhal.fleet.balance import plan_balance
-from vhal.fleet.balance.settings import BalanceSettings
 from vhal.fleet.carrier import Hosts, OnEvent
 from vhal.fleet.plan import Plan
 from vhal.fleet.policy import WatchPolicy
+from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
 from vhal.fleet.works import drained, opened, unfinished
 from vhal.journal import Journal

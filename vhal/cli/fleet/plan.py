@@ -58,7 +58,7 @@ def plan(
     possible. Of a live fleet, loads are measured first, and each machine is asked whether it can move.
     """
     from vhal.fleet.balance import plan_balance
-    from vhal.fleet.balance.settings import BalanceSettings
+    from vhal.fleet.settings import BalanceSettings
 
     check(plot, html)
     if settings["hot"] is not None:

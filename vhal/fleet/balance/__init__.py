@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vhal.fleet.balance.settings import BalanceSettings
     from vhal.fleet.plan import Plan
+    from vhal.fleet.settings import BalanceSettings
     from vhal.fleet.snapshot import FleetSnapshot
 
 

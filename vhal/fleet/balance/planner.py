@@ -23,9 +23,9 @@ from vhal.fleet.balance.problem import Ints, Problem
 from vhal.fleet.balance.repair import repair
 from vhal.fleet.balance.score import Objective, objective
 from vhal.fleet.balance.search import CELLS, Limits, Search
-from vhal.fleet.balance.settings import BalanceSettings
 from vhal.fleet.balance.words import Told, write
 from vhal.fleet.plan import Plan
+from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot
 
 SMALL = 200

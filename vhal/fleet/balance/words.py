@@ -13,9 +13,9 @@ from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.order import Step, dependencies
 from vhal.fleet.balance.problem import Ints, Problem
 from vhal.fleet.balance.score import Objective, busy_cpus
-from vhal.fleet.balance.settings import BalanceSettings
 from vhal.fleet.cost import moved
 from vhal.fleet.plan import Bound, HostChange, Move, Plan
+from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot
 
 

@@ -1,4 +1,4 @@
-"""What a plan shall be like: how far it goes, what it may cost, and when it isn't worth it."""
+"""What a plan of the balancer shall be like: how far it goes, what it may cost, and when it isn't worth it."""
 
 from __future__ import annotations
 
