@@ -175,7 +175,17 @@ def test_a_host_that_stays_hot_is_told_of() -> None:
     snapshot = fleet([host("a"), host("b")], [machine(n, n[0], load=Load(cpus=7.5)) for n in ("a1", "b1")])
     plan = plan_balance(snapshot, BalanceSettings(mode="hot"))
     assert not plan
-    assert plan.notes[0] == "a stays hot at 94%: nothing on it may move to a host with room for it"
+    assert plan.notes[0] == "a stays hot at 94%: nothing on it may move to a host that has room for it and stays cool"
+
+
+def test_a_hot_host_is_cooled_further_than_it_must_and_nothing_else_is() -> None:
+    hosts = [host(name) for name in "abc"]
+    busy = {"a": 0.9, "b": 0.75, "c": 0.1}
+    there = [machine(f"{at}{n}", at, load=Load(cpus=share * 8 / 4)) for at, share in busy.items() for n in range(4)]
+    wanted = BalanceSettings(mode="hot", hot=0.8, cooled=0.5)
+    plan = plan_balance(fleet(hosts, there), wanted)
+    assert [(move.source, move.destination) for move in plan.moves] == [("a", "c")]
+    assert plan.notes == ()
 
 
 def test_two_full_hosts_change_places_through_a_third() -> None:
