@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vhal.fleet.carrier import OnEvent, Replan
     from vhal.fleet.explanation import Explanation
     from vhal.fleet.plan import Plan
-    from vhal.fleet.report import Report
+    from vhal.fleet.report import UseReport
     from vhal.fleet.scores import Policy
     from vhal.fleet.settings import BalanceSettings
     from vhal.journal import Journal
@@ -262,7 +262,7 @@ class Fleet:
 
         return Creation(self, spec, policy, selected(on), over_s).explain()
 
-    def report(self, *, over_s: float = 0.0) -> Report:
+    def report(self, *, over_s: float = 0.0) -> UseReport:
         """Return what is bought, allocated, used and wasted, now.
 
         Args:
