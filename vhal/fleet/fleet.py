@@ -19,12 +19,12 @@ from vhal.errors import HostUnreachable, InvalidSpec, NotFound, VhalError
 from vhal.fleet.ask import PATIENCE_S, ask
 from vhal.fleet.contradiction import refuse_contradictions
 from vhal.fleet.entry import Keeping
-from vhal.fleet.inventory import Inventory, look, machine, newer
+from vhal.fleet.inventory import Inventory, look, machine, once
 from vhal.fleet.member import Member
 from vhal.fleet.meter import HALF_LIFE_S, Meter
 from vhal.fleet.roster import Given, members
 from vhal.fleet.rules import AnyRule
-from vhal.fleet.selector import Selector
+from vhal.fleet.selector import Selector, selected
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost
 from vhal.host import Host
 from vhal.machine import Machine
@@ -144,9 +144,7 @@ class Fleet:
     def ask(self, question: Callable[[Host], T], names: Iterable[str] | None = None) -> dict[str, T | VhalError]:
         """Put a question to all hosts at once, or to some; return each one's answer or error, by its name.
 
-        Args:
-            question: Called with each open host, in a thread of its own.
-            names: Of the hosts; None for all.
+        The question is called with each open host, in a thread of its own; no names are all hosts.
 
         Raises:
             vhal.errors.NotFound: None is called so.
@@ -181,7 +179,7 @@ class Fleet:
         """
         wanted = selected(selector)
         answers = self._ask(list(self._members.values()), Host.machines)
-        found = _once(
+        found = once(
             (member.name, each)
             for member, answer in answers.items()
             if not isinstance(answer, VhalError)
@@ -201,7 +199,7 @@ class Fleet:
         if slash and place in self._members:
             return self.host(place).machine(name)
         answers = self._ask(list(self._members.values()), lambda host: _with(host, ref))
-        found = _once((member.name, each) for member, each in answers.items() if isinstance(each, Machine))
+        found = once((member.name, each) for member, each in answers.items() if isinstance(each, Machine))
         if len(found) > 1:
             places = [name for name, _ in found]
             raise InvalidSpec(
@@ -263,14 +261,10 @@ class Fleet:
         return Creation(self, spec, policy, selected(on), over_s).explain()
 
     def report(self, *, over_s: float = 0.0) -> UseReport:
-        """Return what is bought, allocated, used and wasted, now.
+        """Return what is bought, allocated, used and wasted, now; ``over_s`` is as in :meth:`snapshot`."""
+        from vhal.fleet import report
 
-        Args:
-            over_s: Measure for so long before, by the hosts' clocks; else use is there from the second look on.
-        """
-        from vhal.fleet.report import report
-
-        return report(self.snapshot(over_s=over_s))
+        return report.report(self.snapshot(over_s=over_s))
 
     def plan_balance(self, settings: BalanceSettings | None = None, *, over_s: float = 0.0) -> Plan:
         """Return the moves that are worth making now; :meth:`apply` makes them.
@@ -351,13 +345,6 @@ class Fleet:
             vhal.errors.NotFound: None is called so.
             vhal.errors.InvalidSpec: It is to be unreachable: that is found out.
         """
-        if status == HostStatus.UNREACHABLE:
-            raise InvalidSpec(
-                f"host {name!r} can't be marked unreachable: that is found out",
-                problems=[("status", "is found out")],
-                hint="mark it cordoned or draining",
-                host=name,
-            )
         self._member(name).mark(status, reason)
 
     def close(self) -> None:
@@ -397,32 +384,6 @@ class Fleet:
         if isinstance(answer, VhalError):
             raise answer
         return answer
-
-
-def selected(selector: str | Selector) -> Selector:
-    """Return a selector as one.
-
-    Raises:
-        vhal.errors.InvalidSpec: The text is none.
-    """
-    try:
-        return selector if isinstance(selector, Selector) else Selector(selector)
-    except ValueError as error:
-        raise InvalidSpec(
-            f"selector: {error}",
-            problems=[("selector", str(error))],
-            hint="conditions with commas between: team=blue,state=running",
-        ) from None
-
-
-def _once(found: Iterable[tuple[str, Machine]]) -> list[tuple[str, Machine]]:
-    """Leave out the copies of machines that are on their way between two hosts."""
-    kept: dict[tuple[str, str], tuple[str, Machine]] = {}
-    for place, each in found:
-        key = (each.host.backend, each.id)
-        if key not in kept or newer(each.seen, kept[key][1].seen):
-            kept[key] = (place, each)
-    return list(kept.values())
 
 
 def _with(host: Host, ref: str) -> Machine | None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vhal.fleet.member import Member
     from vhal.host import Host
     from vhal.layers.guard import Guard
+    from vhal.machine import Machine
     from vhal.spec.host import HostInfo
     from vhal.spec.machine import MachineInfo
     from vhal.spec.usage import Usage
@@ -175,6 +176,16 @@ def newer(info: MachineInfo, other: MachineInfo) -> bool:
         return (-_NEAREST.index(each.state) if each.state in _NEAREST else -len(_NEAREST), each.epoch)
 
     return rank(info) > rank(other)
+
+
+def once(found: Iterable[tuple[str, Machine]]) -> list[tuple[str, Machine]]:
+    """Return places and machines without the copies of those that are on their way between two hosts."""
+    kept: dict[tuple[str, str], tuple[str, Machine]] = {}
+    for place, each in found:
+        key = (each.host.backend, each.id)
+        if key not in kept or newer(each.seen, kept[key][1].seen):
+            kept[key] = (place, each)
+    return list(kept.values())
 
 
 def _seen(member: Member, answer: Look) -> SeenHost:
