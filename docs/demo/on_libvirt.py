@@ -14,8 +14,8 @@ import vhal
 from tests.testbed import CounterGuest, Lab, LabError, kernel_cmdline
 from tests.testbed.guest import PORT
 from vhal.fleet.applied import ApplySettings
-from vhal.fleet.balance.planner import plan_balance
-from vhal.fleet.balance.settings import BalanceSettings
+from vhal.fleet.balance import plan_balance
+from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.show import text
 
 ADDRESSES = {"one": "10.99.0.50", "two": "10.99.0.51"}

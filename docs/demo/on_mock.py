@@ -6,7 +6,7 @@ from story import carry, console, fleet, lines, step
 from vhal_mock import World
 
 import vhal
-from vhal.fleet.balance.planner import plan_balance
+from vhal.fleet.balance import plan_balance
 from vhal.fleet.rules import Apart
 from vhal.fleet.show import text
 

@@ -22,13 +22,13 @@ from pathlib import Path
 
 from tests.bench.measure import Ratio
 from vhal.fleet import ganeti
-from vhal.fleet.balance.planner import plan_balance
+from vhal.fleet.balance import plan_balance
 from vhal.fleet.balance.problem import Problem
 from vhal.fleet.balance.score import objective
-from vhal.fleet.balance.settings import BalanceSettings
-from vhal.fleet.balance.vacate import vacate
+from vhal.fleet.drain import plan_drain
 from vhal.fleet.plan import Plan
 from vhal.fleet.sample import sample
+from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot
 
 MODES = {"ganeti": ["--ignore-dynu"], "ganeti-util": ["-U"], "ganeti-default": []}
@@ -130,9 +130,9 @@ def emptied(limit_s: float = 0.1) -> Ratio:
     snapshot = sample(1000, 10_000, seed=2)
     fullest = max(snapshot.on, key=lambda each: len(snapshot.on[each]))
     begun = time.process_time()
-    moves, stuck = vacate(Problem.of(snapshot), [fullest])
+    plan = plan_drain(snapshot, [fullest])
     seconds = time.process_time() - begun
-    note = f"{len(moves)} moves, {len(stuck)} without a place"
+    note = f"{len(plan.moves)} moves, {len(plan.notes)} without a place"
     return Ratio("one of 1,000 hosts emptied / 100 ms", seconds, limit_s, seconds / limit_s, 1.0, 1, note)
 
 

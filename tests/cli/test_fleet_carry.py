@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,11 +94,32 @@ def test_what_stays_is_told(cli: Cli, world: World) -> None:
 
 
 def test_strictly_or_not_at_all(cli: Cli) -> None:
-    error = cli.error("fleet", "drain", "a", "b", "c", "--strict", code=4)
+    error = cli.error("fleet", "drain", "a", "b", "c", code=4)
     assert error["code"] == "insufficient"
-    assert "left: web stays on a" in cli("fleet", "drain", "a", "b", "c").stderr
+    assert "no other host takes machines" in error["message"]
+    for name in "bc":
+        with vhal.connect(f"mock:///{name}") as host:
+            host.create(vhal.MachineSpec(name=f"on-{name}", memory="62GiB"))
+    error = cli.error("fleet", "drain", "a", "--strict", code=4)
+    assert "2 of 2 machines find no place" in error["message"]
+    assert names("a") == ["db", "web"]
     assert cli.error("fleet", "drain", "z", code=3)["code"] == "not-found"
     assert cli.error("fleet", "restore", "z", code=3)["code"] == "not-found"
+
+
+def test_who_switches_a_host_off_by_a_script_is_told_that_it_is_not_empty(cli: Cli, world: World) -> None:
+    with vhal.connect("mock:///a") as host:
+        host.create(vhal.MachineSpec(name="huge", memory="55GiB"))
+        for name in "bc":
+            with vhal.connect(f"mock:///{name}") as other:
+                other.create(vhal.MachineSpec(name=f"on-{name}", memory="35GiB"))
+    assert cli("fleet", "drain", "a", "--dry-run").exit_code == 0
+    result = cli("fleet", "drain", "a", "--json", code=4)
+    assert [move["outcome"] for move in json.loads(result.stdout)["items"][0]["moves"]] == ["moved", "moved"]
+    error = json.loads(result.stderr)
+    assert error["code"] == "insufficient"
+    assert "1 machines are still on a: huge stays on a: no host takes it" in error["message"]
+    assert names("a") == ["huge"]
 
 
 def test_a_plan_from_a_file(cli: Cli, tmp_path: Path) -> None:
@@ -163,9 +182,9 @@ def test_a_dead_host_is_evacuated_only_when_it_is_fenced(cli: Cli, tmp_path: Pat
     assert cli.error(*words[:-1], str(tmp_path / "none"), code=3)["code"] == "not-found"
     assert cli.error(*words, "--fenced", "power cut", code=5)["code"] == "not-fenced"
     world.inject(Fault(at="describe.begin", kind="host-crash", host="a"))
-    shown = cli(*words, "--dry-run")
-    assert "web" in shown.stdout
-    assert "db isn't started elsewhere: what it was made from isn't known here" in shown.stderr
+    shown = cli(*words, "--dry-run").stdout
+    assert "1. web  a → " in shown
+    assert "db isn't started elsewhere: what it was made from isn't known here" in " ".join(shown.split())
     assert cli.error(*words, code=5)["code"] == "not-fenced"
     (applied,) = cli.items(*words, "--fenced", "power cut at the switch")
     assert [move["outcome"] for move in applied["moves"]] == ["moved"]
@@ -182,14 +201,12 @@ def planner(monkeypatch: pytest.MonkeyPatch) -> Callable[[FleetSnapshot], Plan]:
     def plan(now: FleetSnapshot) -> Plan:
         return plan_drain(now, ["a"]).model_copy(update={"kind": "balance", "emptied": ()})
 
-    module = types.ModuleType("vhal.fleet.balance.planner")
-    module.plan_balance = plan  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "vhal.fleet.balance.planner", module)
+    monkeypatch.setattr("vhal.fleet.watch.plan_balance", lambda now, settings: plan(now))
     return plan
 
 
 def test_a_cool_fleet_is_watched(cli: Cli) -> None:
-    assert cli("fleet", "watch", "--looks", "1").stdout.split()[1] == "cool"
+    assert cli("fleet", "watch", "--looks", "1").stdout.split(maxsplit=1)[1] == "cool: no load is known yet\n"
     told = json.loads(cli("fleet", "watch", "--looks", "1", "--json").stdout)
     assert (told["decision"], told["hot"], told["moves"]) == ("cool", [], [])
 
@@ -216,3 +233,34 @@ def test_handlers_of_signals_are_put_back(cli: Cli) -> None:
     before = signal.getsignal(signal.SIGTERM)
     cli("fleet", "watch", "--looks", "1")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_watch_serves_its_moves(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is served while a look is made is read where the line of that look is printed."""
+    from http.client import HTTPConnection
+    from urllib.parse import urlsplit
+
+    from vhal.cli.fleet import watch
+
+    served: list[str] = []
+    notes: list[str] = []
+    monkeypatch.setattr("vhal.cli.context.Session.note", lambda _, text: notes.append(text))
+    monkeypatch.setattr("vhal.fleet.watch.heats", lambda snapshot: {"a": 0.95})
+    monkeypatch.setattr(
+        "vhal.fleet.watch.plan_balance",
+        lambda now, settings: plan_drain(now, ["a"]).replace(kind="balance", emptied=()),
+    )
+
+    def read(*_: object) -> None:
+        where = urlsplit(notes[0].removeprefix("serving "))
+        connection = HTTPConnection(where.netloc, timeout=60)
+        connection.request("GET", where.path)
+        served.append(connection.getresponse().read().decode())
+        connection.close()
+
+    monkeypatch.setattr(watch, "_tell", read)
+    (tmp_path / "policy.toml").write_text("hold = 1\nevery_s = 1\n")
+    cli("fleet", "watch", "--policy", str(tmp_path / "policy.toml"), "--looks", "1", "--metrics", "127.0.0.1:0")
+    assert 'vhal_moves_total{outcome="moved"} 2.0' in served[0]
+    assert 'vhal_host_status{host="a",status="up"} 1.0' in served[0]
+    assert "is no address" in cli.error("fleet", "watch", "--metrics", "here", code=2)["message"]

@@ -65,7 +65,7 @@ class Stand:
     def mark(self, name: str, status: HostStatus, reason: str = "") -> None:
         self.marks[name] = status
 
-    def snapshot(self) -> FleetSnapshot:
+    def snapshot(self, *, movable: bool = False) -> FleetSnapshot:
         hosts, machines = [], []
         for name, host in self._hosts.items():
             try:

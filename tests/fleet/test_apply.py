@@ -23,11 +23,12 @@ from vhal.errors import (
     PlanOutdated,
 )
 from vhal.fleet.applied import Applied, ApplySettings, MoveEvent, Outcome
-from vhal.fleet.apply import apply, resume, unfinished
+from vhal.fleet.apply import apply, resume
 from vhal.fleet.plan import Plan
 from vhal.fleet.rules import Apart, Together
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.fleet.works import unfinished
 from vhal.journal import Journal
 
 THREE = {"a": {"web": 8, "db": 8, "job": 8}, "b": {}, "c": {}}
@@ -256,7 +257,7 @@ def test_what_no_rule_allows_is_not_begun(journal: Journal) -> None:
     with Stand(world({"a": {"web1": 8}, "b": {"web2": 8}, "c": {}}), [rule]) as fleet:
         applied = apply(fleet.plan(("web1", "b")), fleet, journal=journal)
         assert outcomes(applied) == ["refused"]
-        assert applied.moves[0].error == "rule 'spread' keeps it apart from web2"
+        assert applied.moves[0].error == "b has web2, from which rule 'spread' keeps it apart"
 
 
 def test_those_that_belong_together_move_one_after_the_other(journal: Journal) -> None:

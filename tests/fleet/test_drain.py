@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from tests.fleet.stand import Stand, places, world
 from vhal.errors import InsufficientResources, InvalidSpec, NotFound
 from vhal.fleet.apply import apply
-from vhal.fleet.drain import drained, plan_drain, plan_restore
+from vhal.fleet.drain import plan_drain, plan_restore
 from vhal.fleet.plan import Plan
 from vhal.fleet.rules import Apart, Never, Only, Rule, Stay, Together
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
+from vhal.fleet.works import drained
 from vhal.journal import Journal
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.units import Bytes
@@ -188,8 +189,11 @@ def test_an_empty_host_needs_no_moves() -> None:
 
 
 def test_the_last_host_cant_be_drained() -> None:
-    plan = plan_drain(fleet([host("a")], [machine("web", "a")]), ["a"])
-    assert plan.notes == ("left: web stays on a: there is no other host that is up",)
+    with pytest.raises(InsufficientResources, match="a can't be drained: no other host takes machines") as raised:
+        plan_drain(fleet([host("a")], [machine("web", "a")]), ["a"])
+    assert raised.value.hint
+    # Where nothing is to be moved, none is needed.
+    assert not plan_drain(fleet([host("a")], []), ["a"])
 
 
 def test_hosts_that_cant_be_drained() -> None:

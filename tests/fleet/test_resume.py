@@ -14,10 +14,11 @@ from vhal.driver.fault import Fault
 from vhal.driver.migration import MigrationPolicy
 from vhal.errors import Busy, NotFound, VhalError
 from vhal.fleet.applied import ApplySettings, MoveEvent
-from vhal.fleet.apply import apply, resume, unfinished
+from vhal.fleet.apply import apply, resume
 from vhal.fleet.rules import Apart
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import HostStatus
+from vhal.fleet.works import unfinished
 from vhal.journal import Journal
 
 LIVE = ApplySettings(fleet=1)

@@ -12,9 +12,10 @@ import pytest
 import vhal
 from tests.scenarios.conftest import Pair
 from vhal.fleet.applied import ApplySettings
-from vhal.fleet.apply import resume, unfinished
+from vhal.fleet.apply import resume
 from vhal.fleet.drain import plan_drain
 from vhal.fleet.fleet import Fleet
+from vhal.fleet.works import unfinished
 from vhal.journal import Journal
 
 SETTINGS = ApplySettings(fleet=1, policy=vhal.MigrationPolicy(bandwidth="16MiB"))

@@ -10,9 +10,9 @@ import pytest
 from tests.unit.test_balance import GIB, fleet, host, machine
 from vhal.fleet.balance.ascent import ascend
 from vhal.fleet.balance.bound import LeastMemory, least_score
-from vhal.fleet.balance.predict import cost
 from vhal.fleet.balance.problem import Problem
 from vhal.fleet.balance.score import even, ganeti
+from vhal.fleet.cost import cost
 from vhal.fleet.sample import sample
 
 

@@ -213,6 +213,6 @@ def test_claims_of_hosts_that_others_see_are_shared(
     fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = claims.Claims(tmp_path / "claims.json")
-    monkeypatch.setattr(creation.Creation, "_claims", lambda _: kept)
+    monkeypatch.setattr(creation, "claims_of", lambda _: kept)
     fleet.create(spec())
     assert "web" in (tmp_path / "claims.json").read_text()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vhal.fleet.report import Report, report
+from vhal.fleet.report import UseReport, report
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
 from vhal.spec.state import MachineState
 from vhal.spec.units import Bytes
@@ -66,4 +66,4 @@ def test_a_table_for_people() -> None:
 
 def test_a_report_is_data() -> None:
     found = report(snapshot())
-    assert Report.model_validate_json(found.model_dump_json()) == found
+    assert UseReport.model_validate_json(found.model_dump_json()) == found

@@ -164,7 +164,8 @@ def test_a_plan_in_text() -> None:
         "a     8 → 6     ███████████████████   95%  ██████████████        70%",
         "b     2 → 4     ████                  20%  █████████             45%",
         "",
-        "bound: no placement scores below 0.25; none as good moves less than 4 GiB (2.00 times that); a relaxation",
+        "bound: no placement scores below 0.25; none as good moves less than 4 GiB (2.00",
+        "times that); a relaxation",
         "c has no load",
     ]
 

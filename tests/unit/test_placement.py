@@ -157,7 +157,7 @@ DB = {"app": "db"}
 @pytest.mark.parametrize(
     ("rule", "fitting", "said"),
     [
-        (Apart(machines="app=db"), {"b", "c"}, "is in the host of db1, from which rule 'apart app=db' keeps it apart"),
+        (Apart(machines="app=db"), {"b", "c"}, "has db1, from which rule 'apart app=db' keeps it apart"),
         (Apart(machines="app=db", domain="rack", name="racks"), {"c"}, "is in the rack of db1"),
         (Together(machines="app=db"), {"a"}, "isn't in the host of db1, where rule 'together app=db' wants it"),
         (Together(machines="app=db", domain="rack"), {"a", "b"}, "isn't in the rack of db1"),

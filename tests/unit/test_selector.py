@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vhal.errors import InvalidSpec
-from vhal.fleet.fleet import selected
 from vhal.fleet.rules import Apart
-from vhal.fleet.selector import Selector, Term
+from vhal.fleet.selector import Selector, Term, selected
 
 KEYS = st.sampled_from(["team", "tier", "host", "example.org/x", "1"])
 VALUES = st.sampled_from(["", "blue", "b*", "?lue", "front end", "ä"])

@@ -2,8 +2,8 @@
 
 ::
 
-    with vhal.fleet.Fleet.load() as fleet:
-        operation = vhal.begin(apply, plan, fleet)
+    with vhal.Fleet.load() as fleet:
+        operation = vhal.begin(fleet.apply, fleet.plan_balance())
         for progress in operation.updates():
             print(progress.message)
         print(operation.result())
@@ -13,26 +13,24 @@ How it is carried out is :mod:`vhal.fleet.carrier`; where it is written down, :m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vhal.driver.context import Context
 from vhal.driver.migration import MigrationPolicy, Offer, Ticket
 from vhal.errors import InvalidSpec, NotFound, VhalError
+from vhal.fleet.anew import anew
 from vhal.fleet.applied import Applied, ApplySettings, MoveResult, Outcome
 from vhal.fleet.carrier import Carrier, Hosts, OnEvent, Replan, steps
 from vhal.fleet.outdated import refuse_outdated
 from vhal.fleet.plan import Move, Plan
-from vhal.fleet.snapshot import HostStatus
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.fleet.works import PLAN, opened
 from vhal.host import Host
-from vhal.journal import Journal, Step, StepState, Work
+from vhal.journal import Journal, Step, StepState
 from vhal.migration.handshake import recover
 from vhal.operation import call_context
 from vhal.spec.state import MachineState
-
-PLAN = "plan"
-"""Kind of the works that are written down here."""
 
 SETTLING_S = 600.0
 """How long an engine that moves a machine on without us is waited for, if nobody says."""
@@ -52,15 +50,15 @@ def apply(
 
     Hosts that are to be emptied, or used again, are marked first. A move begins when those it needs are over and
     nothing limits it; if its machine, its destination or a rule is no longer as planned, it isn't begun. After a move
-    that failed, what doesn't depend on it goes on; with ``replan``, what is under way is ended, and the rest is planned
-    anew.
+    that failed, what is under way is ended, and the rest is planned anew, as :func:`vhal.fleet.anew.anew` says; where
+    nobody can, or wants to (``settings.replans``), what doesn't depend on it goes on.
 
     Args:
         plan: What to move.
         fleet: Where.
         settings: How; None for the defaults.
         journal: Where it is written down; None for the user's.
-        replan: Makes a new plan after moves that failed.
+        replan: Makes a new plan after moves that failed; None for what made this one.
         on_event: Told of each move.
         timeout_s: The whole deadline. After it nothing begins, and what is under way is undone.
 
@@ -83,7 +81,7 @@ def apply(
         raise InvalidSpec("nothing can be moved off a dead host", hint="evacuate() starts its machines elsewhere")
     settings = settings or ApplySettings()
     ctx = call_context(timeout_s)
-    now = fleet.snapshot()
+    now = _marked(fleet.snapshot(), plan)
     refuse_outdated(plan, now)
     data = {
         "kind": plan.kind,
@@ -91,24 +89,31 @@ def apply(
         "emptied": list(plan.emptied),
         "restored": list(plan.restored),
         "settings": settings.model_dump(mode="json", exclude_defaults=True),
+        "made": None if plan.settings is None else plan.settings.model_dump(mode="json", exclude_defaults=True),
     }
     with opened(journal) as book:
-        _mark(fleet, data)
+        _mark(fleet, plan)
         with book.begin(PLAN, data, steps(plan.moves)) as work:
-            carrier = Carrier(fleet, now, settings, work, ctx, replan, on_event)
+            carrier = Carrier(fleet, now, settings, work, ctx, replan or anew(plan), on_event)
             return carrier.run(dict(enumerate(plan.moves)))
 
 
-def _mark(fleet: Hosts, data: Mapping[str, Any]) -> None:
-    for name in data["emptied"]:
+def _mark(fleet: Hosts, plan: Plan) -> None:
+    for name in plan.emptied:
         fleet.mark(name, HostStatus.DRAINING, "it is being emptied")
-    for name in data["restored"]:
+    for name in plan.restored:
         fleet.mark(name, HostStatus.UP)
 
 
-def unfinished(journal: Journal) -> list[Work]:
-    """Return the plans that were begun, haven't ended, and that nobody carries out, the oldest first."""
-    return [work for work in journal.works(PLAN, ended=False) if not work.under_way]
+def _marked(now: FleetSnapshot, plan: Plan) -> FleetSnapshot:
+    """Return the fleet as it is once the plan's hosts are marked."""
+    return now.marked(plan.emptied, HostStatus.DRAINING).marked(plan.restored, HostStatus.UP)
+
+
+def _plan(data: Mapping[str, Any], moves: Iterable[Move]) -> Plan:
+    """Return a plan that was written down, as far as it is needed to go on with it."""
+    keys = ("kind", "snapshot", "emptied", "restored")
+    return Plan(**{key: data[key] for key in keys}, settings=data.get("made"), moves=tuple(moves))
 
 
 def resume(
@@ -127,11 +132,11 @@ def resume(
     first, one that came about meanwhile is done, one that no longer fits is refused.
 
     Args:
-        work: Its id: see :func:`unfinished`.
+        work: Its id: see :func:`vhal.fleet.works.unfinished`.
         fleet: Where.
         settings: How to go on; None for how it was begun.
         journal: Where it is written down; None for the user's.
-        replan: Makes a new plan after moves that failed.
+        replan: Makes a new plan after moves that failed; None for what made this one.
         on_event: Told of each move that is made now.
         timeout_s: The whole deadline.
 
@@ -146,10 +151,10 @@ def resume(
         if found.kind != PLAN or found.ended_s is not None:
             raise NotFound(f"work {work} has nothing to go on with", hint="'vhal fleet resume' lists what has")
         settings = settings or ApplySettings(**found.data["settings"])
-        _mark(fleet, found.data)
+        plan = _plan(found.data, (Move(**step.data) for step in found.steps))
+        _mark(fleet, plan)
         done, waiting = {}, {}
-        for step in found.steps:
-            move = Move(**step.data)
+        for step, move in zip(found.steps, plan.moves, strict=True):
             if step.state is StepState.ENDED:
                 done[step.place] = MoveResult(move=move, **step.note)
             elif step.state is StepState.BEGUN and (ended := _settle(move, step, fleet, settings, ctx)):
@@ -159,7 +164,8 @@ def resume(
             else:
                 held.mark(step.place, StepState.WAITING)
                 waiting[step.place] = move
-        carrier = Carrier(fleet, fleet.snapshot(), settings, held, ctx, replan, on_event)
+        now = _marked(fleet.snapshot(), plan)
+        carrier = Carrier(fleet, now, settings, held, ctx, replan or anew(plan), on_event)
         return carrier.run(waiting, done)
 
 
@@ -202,13 +208,3 @@ def _has(host: Host, machine: str) -> bool:
     except NotFound:
         return False
     return True
-
-
-@contextmanager
-def opened(journal: Journal | None) -> Iterator[Journal]:
-    """Give the journal, or the user's for as long as the block runs."""
-    if journal is not None:
-        yield journal
-    else:
-        with Journal() as mine:
-            yield mine

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from vhal.driver.context import Context, Progress
 from vhal.driver.migration import MigrationResult, Offer, Ticket
 from vhal.errors import (
+    InsufficientResources,
     InvalidState,
     MigrationInDoubt,
     NotFound,
@@ -24,6 +25,7 @@ from vhal.errors import (
     VhalError,
 )
 from vhal.fleet.applied import Applied, ApplySettings, MoveEvent, MoveResult, Outcome
+from vhal.fleet.claims import Claims, claims_of
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.present import Present, refused
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
@@ -41,8 +43,8 @@ class Hosts(Protocol):
     def host(self, name: str, /) -> Host:
         """Return an open host."""
 
-    def snapshot(self) -> FleetSnapshot:
-        """Return what there is now."""
+    def snapshot(self, *, movable: bool = False) -> FleetSnapshot:
+        """Return what there is now; with ``movable``, each machine is asked whether it can move."""
 
     def mark(self, name: str, status: HostStatus, reason: str = "", /) -> None:
         """Let a host be cordoned, draining or up."""
@@ -96,6 +98,7 @@ class Carrier:
         """Hosts of machines in doubt."""
         self._lock = threading.RLock()  # a signal's handler may abort in the middle of anything
         self._present = Present(now)
+        self._claims = claims_of(now)
 
     def run(self, moves: Mapping[int, Move], done: Mapping[int, MoveResult] | None = None) -> Applied:
         """Carry out what isn't done: place in the work → move, and what came of those that were begun before."""
@@ -220,7 +223,7 @@ class Carrier:
         self._replans -= 1
         failed = {result.move.id: result.error for result in self._fresh.values()}
         self._fresh.clear()
-        now = self._fleet.snapshot()
+        now = self._fleet.snapshot(movable=True)
         machines = tuple(
             machine.model_copy(update={"movable": False, "reason": failed[machine.id]})
             if machine.id in failed
@@ -317,14 +320,16 @@ class Carrier:
 
         try:
             source, destination = self._fleet.host(move.source), self._fleet.host(move.destination)
+            since_s = Claims.now_s()
             settled = self._present.look(move, source, destination)
             if settled is not None:
                 return settled
             ctx.check()
             machine = source.machine(move.id)
             note["state"] = str(machine.seen.state)
-            self._work.mark(place, StepState.BEGUN, note)
-            return _as_moved(move, machine.migrate(destination, self._settings.policy, keep=keep))
+            with self._claims.held(since_s, lambda claims: self._present.claim(move, claims)):
+                self._work.mark(place, StepState.BEGUN, note)
+                return _as_moved(move, machine.migrate(destination, self._settings.policy, keep=keep))
         except MigrationInDoubt as error:
             return MoveResult(move=move, outcome=Outcome.IN_DOUBT, error=str(error))
         except OperationAborted as error:
@@ -333,7 +338,7 @@ class Carrier:
             # The whole's deadline is no failure of this move.
             outcome = Outcome.ABORTED if self._is_over() else Outcome.FAILED
             return MoveResult(move=move, outcome=outcome, error=str(error))
-        except (Unsupported, InvalidState, NotFound) as error:
+        except (Unsupported, InvalidState, NotFound, InsufficientResources) as error:
             return refused(move, str(error))
         except VhalError as error:
             return MoveResult(move=move, outcome=Outcome.FAILED, error=str(error))

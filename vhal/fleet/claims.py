@@ -1,8 +1,9 @@
-"""What is being made at this moment, so that two who make machines at once don't give away the same room.
+"""What is being made or moved at this moment, so that two who do so at once don't give away the same room.
 
 Whoever places a machine looks at a snapshot, which is as old as it took to ask all hosts. In between another one may
 have chosen the same room. So a choice is made and written down in one step, and each choice counts what is written
-down: what is being made, and what was made after the chooser began to look. What was made before is in the snapshot.
+down: what is being made or on its way, and what came after the chooser began to look. What came before is in the
+snapshot.
 
 Between threads this is a list; between processes of one user on one machine it is a file that one of them at a time
 may change. Between machines there is no such thing: there the engine says no, and the next host is tried.
@@ -23,7 +24,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from vhal.fleet.snapshot import SeenMachine
+from vhal.errors import PluginError
+from vhal.fleet.snapshot import FleetSnapshot, SeenMachine
+from vhal.registry import registry
 from vhal.spec.model import Model
 
 KEPT_S = 600.0
@@ -43,6 +46,8 @@ class Claim(Model):
     made_s: float | None = None
     """When it was made, on the monotonic clock, which all processes of a machine share; None: not yet."""
 
+
+Choose = Callable[[Sequence[Claim]], tuple[str, SeenMachine]]
 
 _NUMBERS = itertools.count(1)
 _CLAIMS: TypeAdapter[list[Claim]] = TypeAdapter(list[Claim])
@@ -67,7 +72,7 @@ class Claims:
         """Return what to call the moment before a snapshot is begun."""
         return time.monotonic()
 
-    def take(self, since_s: float, choose: Callable[[Sequence[Claim]], tuple[str, SeenMachine]]) -> Claim:
+    def take(self, since_s: float, choose: Choose) -> Claim:
         """Choose a place and write it down, in one step.
 
         Args:
@@ -88,6 +93,17 @@ class Claims:
             claims[:] = [each for each in claims if (each.pid, each.number) != (claim.pid, claim.number)]
             if made:
                 claims.append(claim.model_copy(update={"made_s": time.monotonic()}))
+
+    @contextmanager
+    def held(self, since_s: float, choose: Choose) -> Iterator[Claim]:
+        """Hold what is chosen as long as the block runs; it counts as made if that ends well. As :meth:`take`."""
+        claim = self.take(since_s, choose)
+        made = False
+        try:
+            yield claim
+            made = True
+        finally:
+            self.end(claim, made)
 
     @contextmanager
     def _all(self) -> Iterator[list[Claim]]:
@@ -153,6 +169,20 @@ def shared() -> Claims:
     """Return the claims of all processes of this user, or of this one where there is no folder to keep them in."""
     folder = _folder()
     return HERE if folder is None else Claims(folder / "claims.json")
+
+
+def claims_of(snapshot: FleetSnapshot) -> Claims:
+    """Return where claims on a fleet's hosts are kept: those that live in this process have uuids of others, too."""
+    backends = {host.backend for host in snapshot.hosts if host.memory}
+    return shared() if any(map(_outlives_us, backends)) else HERE
+
+
+def _outlives_us(backend: str) -> bool:
+    """Whether a backend's hosts are there for other processes, too; one that nobody knows was made in this one."""
+    try:
+        return not registry.backend(backend).ephemeral
+    except PluginError:
+        return False
 
 
 def _folder() -> Path | None:

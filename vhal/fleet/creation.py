@@ -19,20 +19,17 @@ from vhal.errors import (
     InvalidSpec,
     NotFound,
     PlacementRefused,
-    PluginError,
     Unsupported,
     VhalError,
 )
-from vhal.fleet.claims import HERE, Claim, Claims, shared
+from vhal.fleet.claims import Claim, Claims, claims_of
+from vhal.fleet.coming import coming
 from vhal.fleet.explanation import Explanation
 from vhal.fleet.extension import extensions
-from vhal.fleet.inventory import whole_gpus
 from vhal.fleet.placement import explain
 from vhal.fleet.snapshot import SeenMachine
 from vhal.operation import call_context
 from vhal.registry import registry
-from vhal.spec.frozen import FrozenDict
-from vhal.spec.state import MachineState
 
 if TYPE_CHECKING:
     from vhal.fleet.fleet import Fleet
@@ -80,14 +77,14 @@ class Creation:
             elif not answer:
                 self._engine[name] = f"says: {'; '.join(blocker.message for blocker in answer.blockers)}"
 
-    def explain(self, coming: Sequence[SeenMachine] = ()) -> Explanation:
+    def explain(self, claimed: Sequence[SeenMachine] = ()) -> Explanation:
         """Return what is said of each host, with what is being made besides."""
         return explain(
             self._spec,
             self._snapshot,
             self._policy,
             self._on,
-            coming=coming,
+            coming=claimed,
             engine=self._engine,
             extensions=self._extensions,
         )
@@ -102,7 +99,7 @@ class Creation:
         """
         ctx = call_context(timeout_s)
         self._refuse_name({machine.name: machine.host for machine in self._snapshot.machines})
-        claims = self._claims()
+        claims = claims_of(self._snapshot)
         while True:
             ctx.check()
             claim = claims.take(self._since_s, self._choose)
@@ -121,16 +118,16 @@ class Creation:
 
     def _choose(self, claims: Sequence[Claim]) -> tuple[str, SeenMachine]:
         names: Mapping[str, str] = {host.uuid: host.name for host in self._snapshot.hosts}
-        coming = [
+        claimed = [
             claim.machine.model_copy(update={"host": names[claim.host]}) for claim in claims if claim.host in names
         ]
-        self._refuse_name({machine.name: machine.host for machine in coming})
-        explanation = self.explain(coming)
+        self._refuse_name({machine.name: machine.host for machine in claimed})
+        explanation = self.explain(claimed)
         if explanation.chosen is None:
             raise PlacementRefused(
                 explanation.refusal, hint=_hint(explanation), explanation=explanation, machine=self._spec.name
             )
-        return self._snapshot.host(explanation.chosen).uuid, _as_seen(self._spec, explanation.chosen)
+        return self._snapshot.host(explanation.chosen).uuid, coming(self._spec, explanation.chosen)
 
     def _refuse_name(self, places: Mapping[str, str]) -> None:
         place = places.get(self._spec.name)
@@ -141,33 +138,6 @@ class Creation:
                 host=place,
                 machine=self._spec.name,
             )
-
-    def _claims(self) -> Claims:
-        """Return where claims are kept: hosts that live in this process have uuids that others have, too."""
-        backends = {host.backend for host in self._snapshot.hosts if host.memory}
-        return shared() if any(map(_outlives_us, backends)) else HERE
-
-
-def _outlives_us(backend: str) -> bool:
-    """Whether a backend's hosts are there for other processes, too; one that nobody knows was made in this one."""
-    try:
-        return not registry.backend(backend).ephemeral
-    except PluginError:
-        return False
-
-
-def _as_seen(spec: MachineSpec, host: str) -> SeenMachine:
-    return SeenMachine.trusted(
-        id=f"coming:{spec.name}",
-        name=spec.name,
-        host=host,
-        kind=spec.kind,
-        state=MachineState.STOPPED,
-        cpus=spec.cpus.count,
-        memory=spec.memory.size,
-        gpus=FrozenDict(whole_gpus(spec)),
-        labels=FrozenDict(spec.labels),
-    )
 
 
 def _hint(explanation: Explanation) -> str:

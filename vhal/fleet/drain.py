@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from vhal.errors import InsufficientResources, InvalidSpec, NotFound
+from vhal.errors import HostUnreachable, InsufficientResources, InvalidSpec, NotFound
 from vhal.fleet.applied import MoveResult
-from vhal.fleet.apply import PLAN
 from vhal.fleet.cost import moved
 from vhal.fleet.emptying import LEFT, Emptying, changes
-from vhal.fleet.evacuate import EVACUATION
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.room import Room
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.fleet.works import PLAN
 from vhal.journal import Journal, StepState
 
 
@@ -34,11 +33,17 @@ def plan_drain(snapshot: FleetSnapshot, hosts: Iterable[str], *, strict: bool = 
 
     Raises:
         vhal.errors.NotFound: There is no such host.
-        vhal.errors.InvalidSpec: One is unreachable, or no other host is left.
-        vhal.errors.InsufficientResources: With ``strict``, a machine finds no place.
+        vhal.errors.InvalidSpec: One is unreachable.
+        vhal.errors.InsufficientResources: No other host is up; or, with ``strict``, a machine finds no place.
     """
     emptied = tuple(dict.fromkeys(hosts))
-    search = Emptying(_draining(snapshot, emptied), emptied, "is being drained")
+    draining = _draining(snapshot, emptied)
+    if not any(host.status is HostStatus.UP for host in draining.hosts) and any(snapshot.on[name] for name in emptied):
+        raise InsufficientResources(
+            f"{', '.join(emptied)} can't be drained: no other host takes machines",
+            hint="leave one of them out, or let another be used again: 'vhal fleet restore'",
+        )
+    search = Emptying(draining, emptied, "is being drained")
     search.run()
     left = [note.removeprefix(LEFT) for note in search.notes]
     if left and strict:
@@ -59,7 +64,7 @@ def plan_drain(snapshot: FleetSnapshot, hosts: Iterable[str], *, strict: bool = 
 def plan_restore(snapshot: FleetSnapshot, host: str, journal: Journal, *, empty: bool = False) -> Plan:
     """Return a plan that brings back to ``host`` what its last drain took away, as far as it still fits.
 
-    Precondition: the host is up again, in the snapshot, too.
+    The host counts as up, whatever it is marked as in the snapshot.
 
     Args:
         snapshot: The fleet.
@@ -69,8 +74,16 @@ def plan_restore(snapshot: FleetSnapshot, host: str, journal: Journal, *, empty:
 
     Raises:
         vhal.errors.NotFound: There is no such host, or the journal knows of no drain of it.
+        vhal.errors.HostUnreachable: It doesn't answer.
     """
     _known(snapshot, [host])
+    if snapshot.host(host).status is HostStatus.UNREACHABLE:
+        raise HostUnreachable(
+            f"host {host} can't be filled again: {snapshot.host(host).reason or 'it does not answer'}",
+            hint="restore it when it answers",
+            host=host,
+        )
+    digest, snapshot = snapshot.digest, snapshot.marked([host], HostStatus.UP)
     taken = [] if empty else _taken(journal, host)
     machines = {machine.id: machine for machine in snapshot.machines}
     room, moves, notes = Room(snapshot), list[Move](), list[str]()
@@ -92,30 +105,12 @@ def plan_restore(snapshot: FleetSnapshot, host: str, journal: Journal, *, empty:
         notes.append(f"nothing is to be brought back to {host}")
     return Plan(
         kind="restore",
-        snapshot=snapshot.digest,
+        snapshot=digest,
         restored=(host,),
         moves=tuple(moves),
         hosts=changes(snapshot, room, moves),
         notes=tuple(notes),
     )
-
-
-def drained(journal: Journal) -> dict[str, str]:
-    """Return the hosts that a drain or an evacuation keeps empty: name → id of the work; until they are restored.
-
-    A host that was evacuated still has its machines when it comes back: they must be deleted there, not be started.
-    """
-    found: dict[str, str] = {}
-    for work in journal.works():
-        if work.kind == EVACUATION:
-            found[work.data["host"]] = work.id
-        if work.kind != PLAN:
-            continue
-        for name in work.data["emptied"]:
-            found[name] = work.id
-        for name in work.data["restored"]:
-            found.pop(name, None)
-    return found
 
 
 def _draining(snapshot: FleetSnapshot, emptied: Sequence[str]) -> FleetSnapshot:
@@ -128,11 +123,7 @@ def _draining(snapshot: FleetSnapshot, emptied: Sequence[str]) -> FleetSnapshot:
                 hint="once it is surely dead, its machines can be started elsewhere: evacuate",
                 host=name,
             )
-    hosts = tuple(
-        host.model_copy(update={"status": HostStatus.DRAINING}) if host.name in emptied else host
-        for host in snapshot.hosts
-    )
-    return snapshot.model_copy(update={"hosts": hosts})
+    return snapshot.marked(emptied, HostStatus.DRAINING)
 
 
 def _known(snapshot: FleetSnapshot, names: Sequence[str]) -> None:

@@ -153,8 +153,8 @@ class _Share:
     def __init__(self, host: SeenHost, load: float) -> None:
         self._memory = 1.0 / max(1, host.memory)
         self._cpus = 1.0 / max(1, host.cpus)
-        self._given_memory = host.memory - host.reserved_memory
-        self._given_cpus = host.cpus * host.overcommit - host.reserved_cpus
+        self._given_memory = host.memory_to_give
+        self._given_cpus = host.cpus_to_give
         self.load = load
         """Processors that its machines keep busy."""
 
@@ -195,4 +195,4 @@ def _change(host: SeenHost, before: Sequence[SeenMachine], after: Sequence[SeenM
 
 def _percent(room: Room, host: str) -> str:
     seen = room.hosts[host]
-    return f"{(seen.memory - seen.reserved_memory - room.memory[host]) / max(1, seen.memory):.0%}"
+    return f"{(seen.memory_to_give - room.memory[host]) / max(1, seen.memory):.0%}"

@@ -17,19 +17,16 @@ from collections.abc import Callable, Mapping
 from vhal.driver.context import Progress
 from vhal.errors import InvalidSpec, InvalidState, NotFenced, NotFound, VhalError
 from vhal.fleet.applied import Applied, MoveEvent, MoveResult, Outcome
-from vhal.fleet.apply import opened
 from vhal.fleet.carrier import Hosts, OnEvent, steps
 from vhal.fleet.emptying import LEFT, Emptying, changes
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenMachine
+from vhal.fleet.works import EVACUATION, opened
 from vhal.host import Host
 from vhal.journal import Journal, StepState
 from vhal.operation import call_context
 from vhal.spec.machine import MachineKind, MachineSpec
 from vhal.spec.state import MachineState
-
-EVACUATION = "evacuation"
-"""Kind of the works that are written down here."""
 
 Fence = Callable[[str], str]
 """Keeps a host from running anything, and returns what it did; or raises. Called with the host's name."""
@@ -68,7 +65,7 @@ def plan_evacuate(now: FleetSnapshot, host: str, last: FleetSnapshot, specs: Map
             wanted.append(machine)
         else:
             notes.append(f"{LEFT}{machine.name} isn't started elsewhere: {why}")
-    dead = last.host(host).model_copy(update={"status": HostStatus.DRAINING})
+    dead = last.marked([host], HostStatus.DRAINING).host(host)
     hosts = tuple(dead if each.name == host else each for each in now.hosts)
     machines = (*(each for each in now.machines if each.host != host), *wanted)
     before = now.model_copy(update={"hosts": hosts, "machines": machines})

@@ -76,10 +76,8 @@ def load(where: Path) -> FleetFile:
     try:
         return FleetFile.model_validate(data)
     except ValidationError as error:
-        found = invalid(str(where), error, FleetFile)
+        found = invalid(str(where), error, FleetFile, "docs/reference/fleet.md has every field")
         raise InvalidConfig(
             "; ".join(f"{where}: {path}: {reason}" for path, reason in found.problems),
-            hint=found.hint
-            if found.hint and "did you mean" in found.hint
-            else "docs/reference/fleet.md has every field",
+            hint=found.hint,
         ) from None

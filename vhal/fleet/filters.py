@@ -6,11 +6,11 @@ them is :mod:`vhal.fleet.scores`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from collections.abc import Mapping
 
 from vhal.driver.placement import Candidate, PlacementFilter
-from vhal.fleet.rules import Apart, Never, Only, Rule, Together
+from vhal.fleet.coming import coming
+from vhal.fleet.room import Room
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
 from vhal.spec.machine import MachineSpec
@@ -35,12 +35,10 @@ def built_in(snapshot: FleetSnapshot, on: Selector, engine: Mapping[str, str]) -
     def labels(candidate: Candidate, spec: MachineSpec) -> str:
         return "" if on.matches(snapshot.host(candidate.name).words) else f"isn't {on}"
 
-    @cache
-    def places(number: int) -> Mapping[str | None, str]:
-        return _places(snapshot, snapshot.rules[number])
+    places = Room(snapshot)
 
     def rules(candidate: Candidate, spec: MachineSpec) -> str:
-        return next(_broken(snapshot, candidate.name, spec, places), "")
+        return places.ruled_out(coming(spec, candidate.name), None, candidate.name) or ""
 
     def says(candidate: Candidate, spec: MachineSpec) -> str:
         return engine.get(candidate.name, "")
@@ -82,44 +80,3 @@ def gpus(candidate: Candidate, spec: MachineSpec) -> str:
                 return f"has no {gpu.model or 'GPU'} left"
             left[free] -= 1
     return ""
-
-
-def _broken(
-    snapshot: FleetSnapshot, host: str, spec: MachineSpec, places: Callable[[int], Mapping[str | None, str]]
-) -> Iterator[str]:
-    """Yield what is against ``host`` of each rule that the machine would break there.
-
-    Args:
-        snapshot: With the rules.
-        host: Its name.
-        spec: Of the machine.
-        places: Number of a rule → what :func:`_places` says of it.
-    """
-    facts = {"name": spec.name, "id": "", "host": host, "kind": str(spec.kind), "state": "stopped"}
-    words = {**spec.labels, **facts}
-    there = snapshot.host(host)
-    for number, rule in enumerate(snapshot.rules):
-        if not rule.machines.matches(words):
-            continue
-        name = repr(rule.name or f"{rule.kind} {rule.machines}")
-        if isinstance(rule, Only) and not rule.hosts.matches(there.words):
-            yield f"isn't {rule.hosts}, where rule {name} wants it"
-        elif isinstance(rule, Never) and rule.hosts.matches(there.words):
-            yield f"is {rule.hosts}, where rule {name} doesn't want it"
-        elif isinstance(rule, (Apart, Together)):
-            domain, others = there.domain(rule.domain), places(number)
-            beside = None if domain is None else others.get(domain)
-            if isinstance(rule, Apart) and beside is not None:
-                yield f"is in the {rule.domain} of {beside}, from which rule {name} keeps it apart"
-            if isinstance(rule, Together) and others and beside is None:
-                yield f"isn't in the {rule.domain} of {next(iter(others.values()))}, where rule {name} wants it"
-
-
-def _places(snapshot: FleetSnapshot, rule: Rule) -> Mapping[str | None, str]:
-    """Return domain → one of the machines in it that a rule chooses."""
-    found: dict[str | None, str] = {}
-    if isinstance(rule, (Apart, Together)):
-        for machine in snapshot.machines:
-            if rule.machines.matches(machine.words):
-                found.setdefault(snapshot.host(machine.host).domain(rule.domain), machine.name)
-    return found

@@ -1,8 +1,9 @@
 """Several hosts as users hold them, of one backend or of several.
 
 A fleet opens its hosts when they are first needed, and asks all of them at once. What is decided is decided from a
-:meth:`Fleet.snapshot`: where a machine goes is :mod:`vhal.fleet.placement`. A fleet keeps no inventory: between two
-snapshots it remembers only loads.
+:meth:`Fleet.snapshot`: where a machine goes is :mod:`vhal.fleet.placement`, which machines move is
+:mod:`vhal.fleet.balance` and :mod:`vhal.fleet.drain`; how they move is :mod:`vhal.fleet.apply`. A fleet keeps no
+inventory: between two snapshots it remembers only loads.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from vhal.errors import HostUnreachable, InvalidSpec, NotFound, VhalError
 from vhal.fleet.ask import PATIENCE_S, ask
 from vhal.fleet.contradiction import refuse_contradictions
 from vhal.fleet.entry import Keeping
-from vhal.fleet.inventory import Inventory, look, machine, newer
+from vhal.fleet.inventory import Inventory, look, machine, once
 from vhal.fleet.member import Member
 from vhal.fleet.meter import HALF_LIFE_S, Meter
 from vhal.fleet.roster import Given, members
 from vhal.fleet.rules import AnyRule
-from vhal.fleet.selector import Selector
+from vhal.fleet.selector import Selector, selected
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost
 from vhal.host import Host
 from vhal.machine import Machine
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from vhal.fleet.carrier import OnEvent, Replan
     from vhal.fleet.explanation import Explanation
     from vhal.fleet.plan import Plan
-    from vhal.fleet.report import Report
+    from vhal.fleet.report import UseReport
     from vhal.fleet.scores import Policy
+    from vhal.fleet.settings import BalanceSettings
     from vhal.journal import Journal
     from vhal.spec.machine import MachineSpec
 
@@ -142,9 +144,7 @@ class Fleet:
     def ask(self, question: Callable[[Host], T], names: Iterable[str] | None = None) -> dict[str, T | VhalError]:
         """Put a question to all hosts at once, or to some; return each one's answer or error, by its name.
 
-        Args:
-            question: Called with each open host, in a thread of its own.
-            names: Of the hosts; None for all.
+        The question is called with each open host, in a thread of its own; no names are all hosts.
 
         Raises:
             vhal.errors.NotFound: None is called so.
@@ -179,7 +179,7 @@ class Fleet:
         """
         wanted = selected(selector)
         answers = self._ask(list(self._members.values()), Host.machines)
-        found = _once(
+        found = once(
             (member.name, each)
             for member, answer in answers.items()
             if not isinstance(answer, VhalError)
@@ -199,7 +199,7 @@ class Fleet:
         if slash and place in self._members:
             return self.host(place).machine(name)
         answers = self._ask(list(self._members.values()), lambda host: _with(host, ref))
-        found = _once((member.name, each) for member, each in answers.items() if isinstance(each, Machine))
+        found = once((member.name, each) for member, each in answers.items() if isinstance(each, Machine))
         if len(found) > 1:
             places = [name for name, _ in found]
             raise InvalidSpec(
@@ -260,15 +260,41 @@ class Fleet:
 
         return Creation(self, spec, policy, selected(on), over_s).explain()
 
-    def report(self, *, over_s: float = 0.0) -> Report:
-        """Return what is bought, allocated, used and wasted, now.
+    def report(self, *, over_s: float = 0.0) -> UseReport:
+        """Return what is bought, allocated, used and wasted, now; ``over_s`` is as in :meth:`snapshot`."""
+        from vhal.fleet import report
+
+        return report.report(self.snapshot(over_s=over_s))
+
+    def plan_balance(self, settings: BalanceSettings | None = None, *, over_s: float = 0.0) -> Plan:
+        """Return the moves that are worth making now; :meth:`apply` makes them.
+
+        How it is found, :func:`vhal.fleet.balance.plan_balance` says. Each machine is asked whether it can move.
 
         Args:
-            over_s: Measure for so long before, by the hosts' clocks; else use is there from the second look on.
-        """
-        from vhal.fleet.report import report
+            settings: How far to go, and what it may cost.
+            over_s: Measure loads for so long before; else they count if there was a snapshot before.
 
-        return report(self.snapshot(over_s=over_s))
+        Raises:
+            vhal.errors.Unsupported: numpy isn't installed.
+        """
+        from vhal.fleet.balance import plan_balance
+
+        return plan_balance(self.snapshot(over_s=over_s, movable=True), settings)
+
+    def plan_drain(self, *hosts: str, strict: bool = False) -> Plan:
+        """Return the moves that empty hosts now; as :func:`vhal.fleet.drain.plan_drain`."""
+        from vhal.fleet.drain import plan_drain
+
+        return plan_drain(self.snapshot(movable=True), hosts, strict=strict)
+
+    def plan_restore(self, host: str, *, empty: bool = False, journal: Journal | None = None) -> Plan:
+        """Return the moves that bring back what a drain took away; as :func:`vhal.fleet.drain.plan_restore`."""
+        from vhal.fleet.drain import plan_restore
+        from vhal.fleet.works import opened
+
+        with opened(journal) as book:
+            return plan_restore(self.snapshot(movable=True), host, book, empty=empty)
 
     def apply(
         self,
@@ -285,6 +311,33 @@ class Fleet:
 
         return apply(plan, self, settings, journal=journal, replan=replan, on_event=on_event, timeout_s=timeout_s)
 
+    def drain(
+        self,
+        *hosts: str,
+        strict: bool = False,
+        settings: ApplySettings | None = None,
+        journal: Journal | None = None,
+        on_event: OnEvent | None = None,
+        timeout_s: float | None = None,
+    ) -> Applied:
+        """Empty hosts: :meth:`plan_drain`, then :meth:`apply`. They stay empty until :meth:`restore`."""
+        plan = self.plan_drain(*hosts, strict=strict)
+        return self.apply(plan, settings, journal=journal, on_event=on_event, timeout_s=timeout_s)
+
+    def restore(
+        self,
+        host: str,
+        *,
+        empty: bool = False,
+        settings: ApplySettings | None = None,
+        journal: Journal | None = None,
+        on_event: OnEvent | None = None,
+        timeout_s: float | None = None,
+    ) -> Applied:
+        """Let a drained host be used again, and fill it: :meth:`plan_restore`, then :meth:`apply`."""
+        plan = self.plan_restore(host, empty=empty, journal=journal)
+        return self.apply(plan, settings, journal=journal, on_event=on_event, timeout_s=timeout_s)
+
     def mark(self, name: str, status: HostStatus, reason: str = "") -> None:
         """Let a host be up, cordoned or draining from now on, as long as this fleet is open.
 
@@ -292,13 +345,6 @@ class Fleet:
             vhal.errors.NotFound: None is called so.
             vhal.errors.InvalidSpec: It is to be unreachable: that is found out.
         """
-        if status == HostStatus.UNREACHABLE:
-            raise InvalidSpec(
-                f"host {name!r} can't be marked unreachable: that is found out",
-                problems=[("status", "is found out")],
-                hint="mark it cordoned or draining",
-                host=name,
-            )
         self._member(name).mark(status, reason)
 
     def close(self) -> None:
@@ -338,32 +384,6 @@ class Fleet:
         if isinstance(answer, VhalError):
             raise answer
         return answer
-
-
-def selected(selector: str | Selector) -> Selector:
-    """Return a selector as one.
-
-    Raises:
-        vhal.errors.InvalidSpec: The text is none.
-    """
-    try:
-        return selector if isinstance(selector, Selector) else Selector(selector)
-    except ValueError as error:
-        raise InvalidSpec(
-            f"selector: {error}",
-            problems=[("selector", str(error))],
-            hint="conditions with commas between: team=blue,state=running",
-        ) from None
-
-
-def _once(found: Iterable[tuple[str, Machine]]) -> list[tuple[str, Machine]]:
-    """Leave out the copies of machines that are on their way between two hosts."""
-    kept: dict[tuple[str, str], tuple[str, Machine]] = {}
-    for place, each in found:
-        key = (each.host.backend, each.id)
-        if key not in kept or newer(each.seen, kept[key][1].seen):
-            kept[key] = (place, each)
-    return list(kept.values())
 
 
 def _with(host: Host, ref: str) -> Machine | None:

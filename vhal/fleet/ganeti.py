@@ -103,7 +103,7 @@ def read(path: str | Path, util: str | Path | None = None) -> FleetSnapshot:
     if len(sections) < 3:
         raise InvalidSpec(
             f"{path}: {len(sections)} sections, and at least groups, nodes and instances are needed",
-            hint="sections are separated by one empty line each; 'hbal -S' writes such a file",
+            hint="'hbal -S' writes such a file, with an empty line between sections; 'vhal fleet capture' writes JSON",
         )
     groups = dict(_group(line) for line in sections[0])
     ratios = dict(_policy(line) for line in (sections[4] if len(sections) > 4 else ()))

@@ -15,6 +15,7 @@ from vhal.driver.answer import YES
 from vhal.driver.capability import METRICS, MIGRATION
 from vhal.driver.context import Context
 from vhal.errors import InvalidConfig, Unsupported, VhalError
+from vhal.fleet.coming import whole_gpus
 from vhal.fleet.meter import Meter
 from vhal.fleet.rules import Rule
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from vhal.fleet.member import Member
     from vhal.host import Host
     from vhal.layers.guard import Guard
+    from vhal.machine import Machine
     from vhal.spec.host import HostInfo
-    from vhal.spec.machine import MachineInfo, MachineSpec
+    from vhal.spec.machine import MachineInfo
     from vhal.spec.usage import Usage
 
 _NEAREST = (MachineState.RUNNING, MachineState.MIGRATING, MachineState.PAUSED, MachineState.SAVED)
@@ -147,7 +149,7 @@ def machine(
         state=info.state,
         cpus=info.cpus,
         memory=Bytes(info.memory),
-        gpus=FrozenDict(whole_gpus(info.spec)) if info.spec is not None and info.spec.gpus else FrozenDict(),
+        gpus=FrozenDict(_gpus(info, answer)),
         load=load,
         moved_s=moved_s,
         movable=can is None or bool(can),
@@ -156,12 +158,15 @@ def machine(
     )
 
 
-def whole_gpus(spec: MachineSpec) -> dict[str, int]:
-    """Return how many whole GPUs of each model a spec asks for; ``""`` is any model.
-
-    What asks for a part of one is left out: how many parts there are, only the engine knows.
-    """
-    return Counter(gpu.model or "" for gpu in spec.gpus if gpu.profile is None and gpu.share is None)
+def _gpus(info: MachineInfo, answer: Look | None) -> dict[str, int]:
+    """Return the whole GPUs that a machine holds, by the host's word for their model where it is known."""
+    if info.spec is None or not info.spec.gpus:
+        return {}
+    known = [] if answer is None else [gpu.model for gpu in answer.info.gpus]
+    held: Counter[str] = Counter()
+    for model, count in whole_gpus(info.spec).items():
+        held[next((name for name in known if model and model.lower() in name.lower()), model)] += count
+    return held
 
 
 def newer(info: MachineInfo, other: MachineInfo) -> bool:
@@ -171,6 +176,16 @@ def newer(info: MachineInfo, other: MachineInfo) -> bool:
         return (-_NEAREST.index(each.state) if each.state in _NEAREST else -len(_NEAREST), each.epoch)
 
     return rank(info) > rank(other)
+
+
+def once(found: Iterable[tuple[str, Machine]]) -> list[tuple[str, Machine]]:
+    """Return places and machines without the copies of those that are on their way between two hosts."""
+    kept: dict[tuple[str, str], tuple[str, Machine]] = {}
+    for place, each in found:
+        key = (each.host.backend, each.id)
+        if key not in kept or newer(each.seen, kept[key][1].seen):
+            kept[key] = (place, each)
+    return list(kept.values())
 
 
 def _seen(member: Member, answer: Look) -> SeenHost:

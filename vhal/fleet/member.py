@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from vhal.errors import HostUnreachable, InvalidState
+from vhal.errors import HostUnreachable, InvalidSpec, InvalidState
 from vhal.fleet.entry import HostEntry
 from vhal.fleet.snapshot import HostStatus
 from vhal.host import Host, connect
@@ -55,7 +55,18 @@ class Member:
         return self.name
 
     def mark(self, status: HostStatus, reason: str) -> None:
-        """Let it be cordoned, draining or up from now on, until the fleet is closed."""
+        """Let it be cordoned, draining or up from now on, until the fleet is closed.
+
+        Raises:
+            vhal.errors.InvalidSpec: It is to be unreachable: that is found out.
+        """
+        if status == HostStatus.UNREACHABLE:
+            raise InvalidSpec(
+                f"host {self.name!r} can't be marked unreachable: that is found out",
+                problems=[("status", "is found out")],
+                hint="mark it cordoned or draining",
+                host=self.name,
+            )
         self.status, self.reason = status, reason
 
     def ask(self, question: Callable[[Host], T], patience_s: float) -> T:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from vhal.errors import Busy, InvalidConfig, Unsupported
 from vhal.fleet.applied import MoveEvent, MoveResult
-from vhal.fleet.apply import PLAN
 from vhal.fleet.plan import Move
 from vhal.fleet.show.text import busy
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost, SeenMachine
+from vhal.fleet.works import PLAN
 from vhal.journal import Journal, Step, StepState
 
 if TYPE_CHECKING:

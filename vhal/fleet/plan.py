@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from vhal.errors import InvalidSpec
+from vhal.fleet.settings import BalanceSettings
 from vhal.spec.model import Model, invalid
 from vhal.spec.units import Bytes
 
@@ -79,6 +80,8 @@ class Plan(Model):
     score: tuple[float, float] = (0.0, 0.0)
     """Before and after; lower is better, 0 is perfectly even."""
     bound: Bound | None = None
+    settings: BalanceSettings | None = None
+    """How it was made, where the balancer made it: how it is made anew after a move that failed."""
     notes: tuple[str, ...] = ()
     """What else there is to say: why nothing is worth moving, which machine found no place."""
 
@@ -106,4 +109,5 @@ class Plan(Model):
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidSpec(f"{path} can't be read: {error}", hint="name a file that a plan was written to") from None
         except ValidationError as error:
-            raise invalid(str(path), error, cls) from None
+            hint = "name a file that a plan was written to: 'vhal fleet plan --output FILE'"
+            raise invalid(str(path), error, cls, hint) from None

@@ -43,7 +43,8 @@ class WatchPolicy(Model):
     hold: Annotated[int, Field(ge=1, le=10_000)] = 3
     """So many looks in a row a host must have been hot: a peak that passes by itself is left alone."""
     margin: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """A plan is carried out only if it lowers the score by at least this share."""
+    """A hot host is cooled to this share below ``hot``, and no other is heated above that: else a small rise would make
+    one of them hot again."""
     moves_per_hour: Annotated[int, Field(ge=0)] = 20
     memory_per_hour: Bytes = Bytes("256GiB")
     """How much memory of machines may be moved in an hour."""

@@ -6,9 +6,11 @@ It knows nothing of plans and their order; that is :mod:`vhal.fleet.carrier`'s.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
-from vhal.errors import Busy
+from vhal.errors import Busy, InsufficientResources
 from vhal.fleet.applied import MoveResult, Outcome
+from vhal.fleet.claims import Claim
 from vhal.fleet.inventory import machine as machine_seen
 from vhal.fleet.plan import Move
 from vhal.fleet.room import Room
@@ -103,6 +105,36 @@ class Present:
                 if before == (self._changes[move.source], self._changes[move.destination]):
                     return self._look(move, here, there)
         raise Busy(f"{move.source} and {move.destination} change all the time", hint="fewer moves at once: per_host")
+
+    def claim(self, move: Move, claims: Sequence[Claim]) -> tuple[str, SeenMachine]:
+        """Return what a move takes, as a claim: its destination's uuid and the machine.
+
+        Precondition: the move was looked at.
+
+        Args:
+            move: That is to begin.
+            claims: What others are making and moving at this moment.
+
+        Raises:
+            vhal.errors.InsufficientResources: With that there is no room, or a rule is against it.
+        """
+        with self._lock:
+            room, host = self._room, self._room.hosts[move.destination]
+            names = {machine.name for machine in room.on[host.name].values()}
+            others = [each.machine for each in claims if each.host == host.uuid and each.machine.name not in names]
+            machine = room.on[host.name][move.id]
+            room.take(machine, host.name)
+            for other in others:
+                room.put(other, host.name)
+            why = room.refusal(machine, move.source, host.name) if others else None
+            for other in others:
+                room.take(other, host.name)
+            room.put(machine, host.name)
+            if why is not None:
+                raise InsufficientResources(
+                    f"{why}, with what is being made there", hint="plan again", host=host.name, machine=move.machine
+                )
+            return host.uuid, machine.model_copy(update={"host": host.name})
 
     def _look(self, move: Move, here: list[MachineInfo], there: list[MachineInfo]) -> MoveResult | None:
         room = self._room

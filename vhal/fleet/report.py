@@ -60,7 +60,7 @@ class Use(Model):
     memory: Amount = Amount()
 
 
-class Report(Model):
+class UseReport(Model):
     """How well a fleet is used."""
 
     taken_s: float
@@ -87,11 +87,11 @@ HEADERS = ("HOST", "STATUS", "MACHINES", "CPUS", "ALLOCATED", "USED", "WASTED", 
 """Of the table; the columns after CPUS are of processors, those after MEMORY of memory."""
 
 
-def report(snapshot: FleetSnapshot) -> Report:
+def report(snapshot: FleetSnapshot) -> UseReport:
     """Return how well the fleet of a snapshot is used."""
     hosts = tuple(_of(host, snapshot.on[host.name]) for host in snapshot.hosts)
     known = [use for use in hosts if use.status is not HostStatus.UNREACHABLE]
-    return Report(taken_s=snapshot.taken_s, hosts=hosts, fleet=_sum(known))
+    return UseReport(taken_s=snapshot.taken_s, hosts=hosts, fleet=_sum(known))
 
 
 def row(use: Use) -> tuple[str, ...]:

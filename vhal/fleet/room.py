@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from vhal.fleet.rules import Apart, Never, Only, Stay, Together
+from vhal.fleet.rules import HOST, Apart, Never, Only, Stay, Together
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost, SeenMachine
 from vhal.spec.units import Bytes
 
@@ -93,22 +93,30 @@ class Room:
         return self._gpus(machine, seen) if machine.gpus else None
 
     def forbidden(self, machine: SeenMachine, source: str, host: str) -> str | None:
-        """Return which rule is against the machine's being on ``host``, in words, or None.
+        """Return which rule is against the machine's going from ``source`` to ``host``, in words, or None."""
+        why = self.ruled_out(machine, source, host)
+        return why and f"{host} {why}"
 
-        What ``source`` breaks already is no reason to stay there: a rule is only against what makes it worse.
+    def ruled_out(self, machine: SeenMachine, source: str | None, host: str) -> str | None:
+        """Return what ``host`` is or has that a rule doesn't want for the machine, or None: ``isn't rack=r1, where …``.
+
+        What ``source`` breaks already is no reason to stay there: a rule is only against what makes it worse. A machine
+        that is yet to be made has no source.
         """
+        there = self.hosts[host]
         for number, rule in enumerate(self._rules):
             if isinstance(rule, Stay) or not self._matches(number, machine):
                 continue
-            name = rule.name or str(rule.machines)
-            if isinstance(rule, Only) and not rule.hosts.matches(self.hosts[host].words):
-                return f"rule {name!r} allows only hosts {rule.hosts}"
-            if isinstance(rule, Never) and rule.hosts.matches(self.hosts[host].words):
-                return f"rule {name!r} allows no hosts {rule.hosts}"
+            name = repr(rule.name or f"{rule.kind} {rule.machines}")
+            if isinstance(rule, Only) and not rule.hosts.matches(there.words):
+                return f"isn't {rule.hosts}, where rule {name} wants it"
+            if isinstance(rule, Never) and rule.hosts.matches(there.words):
+                return f"is {rule.hosts}, where rule {name} doesn't want it"
             if isinstance(rule, Apart) and (other := self._beside(number, rule, machine, source, host)):
-                return f"rule {name!r} keeps it apart from {other}"
+                where = f"has {other}" if rule.domain == HOST else f"is in the {rule.domain} of {other}"
+                return f"{where}, from which rule {name} keeps it apart"
             if isinstance(rule, Together) and (other := self._away(number, rule, machine, host)):
-                return f"rule {name!r} keeps it together with {other}"
+                return f"isn't in the {rule.domain} of {other}, where rule {name} wants it"
         return None
 
     def stays(self, machine: SeenMachine) -> str | None:
@@ -123,9 +131,7 @@ class Room:
     def party(self, machine: SeenMachine, host: str) -> list[SeenMachine]:
         """Return the machines of ``host`` that must go wherever this one goes, itself first."""
         found = {machine.id: machine}
-        rules = [
-            (n, rule) for n, rule in enumerate(self._rules) if isinstance(rule, Together) and rule.domain == "host"
-        ]
+        rules = [(n, rule) for n, rule in enumerate(self._rules) if isinstance(rule, Together) and rule.domain == HOST]
         waiting = [machine]
         while waiting:
             one = waiting.pop()
@@ -143,8 +149,8 @@ class Room:
         for machine in self.on[host].values():
             cpus += machine.cpus
             memory += machine.memory
-        self.cpus[host] = seen.cpus * seen.overcommit - seen.reserved_cpus - cpus
-        self.memory[host] = seen.memory - seen.reserved_memory - memory
+        self.cpus[host] = seen.cpus_to_give - cpus
+        self.memory[host] = seen.memory_to_give - memory
 
     def _gpus(self, machine: SeenMachine, host: SeenHost) -> str | None:
         left = dict(host.gpus)
@@ -155,9 +161,9 @@ class Room:
             return None
         return f"{host.name} hasn't got its GPUs left"
 
-    def _beside(self, number: int, rule: Apart, machine: SeenMachine, source: str, host: str) -> str | None:
+    def _beside(self, number: int, rule: Apart, machine: SeenMachine, source: str | None, host: str) -> str | None:
         domain = self.hosts[host].domain(rule.domain)
-        if domain is None or domain == self.hosts[source].domain(rule.domain):
+        if domain is None or (source is not None and domain == self.hosts[source].domain(rule.domain)):
             return None
         for name in self._in(rule.domain, domain):
             for other in self.on[name].values():
@@ -170,7 +176,7 @@ class Room:
         for other in self._together(number):
             if other.id != machine.id:
                 final = self.bound.get(other.id) or self._moved.get(other.id, other.host)
-                if self.hosts[final].domain(rule.domain) == domain:
+                if domain is not None and self.hosts[final].domain(rule.domain) == domain:
                     return None
                 missed = other.name
         return missed
@@ -183,7 +189,7 @@ class Room:
         return found
 
     def _in(self, kind: str, domain: str) -> list[str]:
-        if kind == "host":
+        if kind == HOST:
             return [domain]
         found = self._domains.get((kind, domain))
         if found is None:

@@ -113,8 +113,8 @@ class _Places:
         self._sums = [0.0]
         for each in heat:
             self._sums.append(self._sums[-1] + each)
-        self._memory = [host.memory - host.reserved_memory for host in hosts]
-        self._cpus = [(host.cpus - host.reserved_cpus) * host.overcommit for host in hosts]
+        self._memory = [host.memory_to_give for host in hosts]
+        self._cpus = [host.cpus_to_give for host in hosts]
 
     def take(self, cpus: int, memory: int, others: set[int]) -> int:
         """Return the host of a machine: by heat, if one has room; else the emptiest.

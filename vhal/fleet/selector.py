@@ -15,6 +15,8 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from vhal.errors import InvalidSpec
+
 _TERM = re.compile(r"(?P<not>!?)(?P<key>[A-Za-z0-9][A-Za-z0-9._/-]*)(?:(?P<sign>!?=)(?P<value>[^,=!]*))?")
 
 
@@ -96,3 +98,19 @@ def _term(text: str) -> Term:
 
 def _refuse(value: object) -> str:
     raise ValueError(f"a selector is a text such as 'team=blue', not a {type(value).__name__}")
+
+
+def selected(selector: str | Selector) -> Selector:
+    """Return a selector as one.
+
+    Raises:
+        vhal.errors.InvalidSpec: The text is none.
+    """
+    try:
+        return selector if isinstance(selector, Selector) else Selector(selector)
+    except ValueError as error:
+        raise InvalidSpec(
+            f"selector: {error}",
+            problems=[("selector", str(error))],
+            hint="conditions with commas between: team=blue,state=running",
+        ) from None

@@ -6,7 +6,7 @@ takes it is :mod:`vhal.fleet.inventory`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +94,16 @@ class SeenHost(_Seen):
     bandwidth: Amount = 0.0
     """Bytes a second of its way to the other hosts; 0 where it isn't known."""
     labels: FrozenDict[str, str] = FrozenDict()
+
+    @property
+    def cpus_to_give(self) -> float:
+        """Virtual processors that machines may get in all: of the processors that the host doesn't keep."""
+        return max(0.0, (self.cpus - self.reserved_cpus) * self.overcommit)
+
+    @property
+    def memory_to_give(self) -> int:
+        """Bytes that machines may get in all."""
+        return max(0, self.memory - self.reserved_memory)
 
     @cached_property
     def words(self) -> Mapping[str, str]:
@@ -192,6 +202,16 @@ class FleetSnapshot(_Seen):
             found[machine.host].append(machine)
         return {name: tuple(machines) for name, machines in found.items()}
 
+    def marked(self, names: Collection[str], status: HostStatus) -> FleetSnapshot:
+        """Return the snapshot with hosts that have another status; those that don't answer go on not to answer."""
+        hosts = tuple(
+            host.model_copy(update={"status": status})
+            if host.name in names and host.status is not HostStatus.UNREACHABLE
+            else host
+            for host in self.hosts
+        )
+        return self.model_copy(update={"hosts": hosts}) if names else self
+
     @cached_property
     def digest(self) -> str:
         """Short text that is the same for the same fleet: which hosts, machines, sizes and places; not the load."""
@@ -242,7 +262,7 @@ class FleetSnapshot(_Seen):
         try:
             found = cls.model_validate_json(text)
         except ValidationError as error:
-            raise invalid(where, error, cls) from None
+            raise invalid(where, error, cls, "name a file of 'vhal fleet capture', or take one anew") from None
         return found
 
     @model_validator(mode="before")

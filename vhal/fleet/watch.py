@@ -6,24 +6,24 @@ is worse than a hot host. What is worth moving decides the planner, :mod:`vhal.f
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from vhal.driver.context import Context
 from vhal.errors import VhalError
 from vhal.fleet.applied import Applied
-from vhal.fleet.apply import apply, opened, resume, unfinished
+from vhal.fleet.apply import apply, resume
+from vhal.fleet.balance import plan_balance
 from vhal.fleet.carrier import Hosts, OnEvent
-from vhal.fleet.drain import drained
 from vhal.fleet.plan import Plan
 from vhal.fleet.policy import WatchPolicy
+from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.fleet.works import drained, opened, unfinished
 from vhal.journal import Journal
 from vhal.operation import part
 
@@ -74,7 +74,7 @@ class Watch:
     Args:
         fleet: What is watched.
         policy: When to act.
-        planner: Makes a plan; None for that of ``vhal.fleet.balance``.
+        planner: Makes a plan; None for the balancer, which then cools hot hosts and no more.
         journal: Where plans are written down; None for the user's.
         dry_run: Make plans, and carry none out.
         now_s: Tells the time, in seconds since the epoch.
@@ -96,7 +96,7 @@ class Watch:
     ) -> None:
         self._fleet = fleet
         self._policy = policy
-        self._planner = planner
+        self._planner = planner or self._cooling
         self._journal = journal
         self._dry_run = dry_run
         self._now_s = now_s
@@ -145,27 +145,25 @@ class Watch:
                 if work.data["kind"] == "balance":
                     self._count(at_s, resume(work.id, self._fleet, journal=journal, on_event=self._on_event))
         snapshot = self._fleet.snapshot()
-        heat = {name: share for name, share in heats(snapshot).items() if share >= policy.hot}
+        known = heats(snapshot)
+        heat = {name: share for name, share in known.items() if share >= policy.hot}
         hot = tuple(sorted(heat, key=lambda name: (-heat[name], name)))
         self._hot_for = {name: self._hot_for.get(name, 0) + 1 for name in hot}
         if not hot:
-            return Round(at_s, Decision.COOL)
+            return Round(at_s, Decision.COOL, reason="" if known else "no load is known yet")
         longest = max(hot, key=lambda name: self._hot_for[name])
         said = f"{longest} is busy to {heat[longest]:.0%}, for {self._hot_for[longest]} of {policy.hold} looks"
         if self._hot_for[longest] < policy.hold:
             return Round(at_s, Decision.HELD, hot, said)
         if policy.is_quiet(at_s):
             return Round(at_s, Decision.QUIET, hot, f"{said}, but nothing is moved at this time")
-        return self._act(at_s, hot, snapshot, journal)
+        return self._act(at_s, hot, journal)
 
-    def _act(self, at_s: float, hot: tuple[str, ...], snapshot: FleetSnapshot, journal: Journal) -> Round:
-        plan = self._plan(self._rested(snapshot, at_s))
-        before, after = plan.score
+    def _act(self, at_s: float, hot: tuple[str, ...], journal: Journal) -> Round:
+        # Who can move isn't asked before it matters: that is a call for each machine.
+        plan = self._planner(self._rested(self._fleet.snapshot(movable=True), at_s))
         if not plan:
             return Round(at_s, Decision.NOTHING, hot, "; ".join(plan.notes) or "nothing is worth moving", plan)
-        if before - after < self._policy.margin * before:
-            reason = f"the score would go from {before:.4f} to {after:.4f} only"
-            return Round(at_s, Decision.NOTHING, hot, reason, plan)
         plan = self._within_limits(plan, at_s)
         if not plan:
             reason = f"{len(self._last_hour(at_s))} machines were moved in the last hour"
@@ -177,12 +175,17 @@ class Watch:
         self._hot_for.clear()  # what it is like now, the next looks tell
         return Round(at_s, Decision.MOVED, hot, str(applied), plan, applied)
 
-    def _plan(self, snapshot: FleetSnapshot) -> Plan:
-        if self._planner is None:
-            # Late, since it brings numpy, which only planning needs.
-            balance: Any = importlib.import_module("vhal.fleet.balance.planner")
-            self._planner = balance.plan_balance
-        return self._planner(snapshot)
+    def _cooling(self, snapshot: FleetSnapshot) -> Plan:
+        policy = self._policy
+        return plan_balance(
+            snapshot,
+            BalanceSettings(
+                mode="hot",
+                hot=policy.hot,
+                cooled=policy.hot * (1 - policy.margin),
+                cool_down_s=policy.cool_down_s,
+            ),
+        )
 
     def _rested(self, snapshot: FleetSnapshot, at_s: float) -> FleetSnapshot:
         """Return the snapshot with the machines that were moved lately unmovable."""
@@ -221,10 +224,10 @@ class Watch:
 
 
 def heats(snapshot: FleetSnapshot) -> dict[str, float]:
-    """Return which share of its processors each host that is up keeps busy, as far as that is known."""
+    """Return which share of its processors each host keeps busy, as far as that is known; one that is emptied aside."""
     found: dict[str, float] = {}
     for host in snapshot.hosts:
-        if host.status is HostStatus.UNREACHABLE or not host.cpus:
+        if host.status in (HostStatus.UNREACHABLE, HostStatus.DRAINING) or not host.cpus:
             continue
         loads = [machine.load.cpus for machine in snapshot.on[host.name] if machine.load is not None]
         if host.load is not None:

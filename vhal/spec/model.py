@@ -79,26 +79,35 @@ def _defaults(cls: type[BaseModel]) -> dict[str, Any]:
     return {name: field.default for name, field in cls.model_fields.items() if not field.is_required()}
 
 
-def invalid(what: str, error: ValidationError, model: type[BaseModel]) -> InvalidSpec:
+SHOWN = 6
+"""So many problems are in the error's message; all of them are in its ``problems``."""
+
+
+def invalid(
+    what: str,
+    error: ValidationError,
+    model: type[BaseModel],
+    hint: str = "correct what is named; 'vhal schema' describes every field of a spec",
+) -> InvalidSpec:
     """Return pydantic's error as ours: a path as one would write it, and the reason, never the value.
 
     Args:
         what: What to call it.
         error: What pydantic says.
         model: What it was to be.
+        hint: What to do, unless a name is near to that of a field.
     """
     from vhal.spec.location import Location
 
     found = [(Location(model, item["loc"]), item) for item in error.errors()]
     problems = [(place.path, _reason(item)) for place, item in found]
-    listed = "; ".join(f"{path}: {reason}" if path else reason for path, reason in problems)
+    listed = "; ".join(f"{path}: {reason}" if path else reason for path, reason in problems[:SHOWN])
+    more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     near = next(filter(None, (place.nearest(item) for place, item in found)), None)
     return InvalidSpec(
-        f"{what} is not valid: {listed}",
+        f"{what} is not valid: {listed}{more}",
         problems=problems,
-        hint=f"did you mean {near!r}?"
-        if near
-        else "correct what is named; 'vhal schema' describes every field of a spec",
+        hint=f"did you mean {near!r}?" if near else hint,
     )
 
 

@@ -9,13 +9,15 @@ import click
 
 import vhal
 from vhal.cli.context import Session
+from vhal.cli.fleet.show import draw, tell
 from vhal.cli.output import document, table
 from vhal.cli.params import Duration, timeout
 from vhal.cli.progress import follow
 
 if TYPE_CHECKING:
     from vhal.fleet.applied import Applied, ApplySettings, MoveResult
-    from vhal.fleet.plan import Move, Plan
+    from vhal.fleet.plan import Plan
+    from vhal.fleet.snapshot import FleetSnapshot
     from vhal.journal import Journal
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,22 +61,32 @@ def kept() -> Journal:
     return journal
 
 
-def show(session: Session, plan: Plan) -> None:
-    """Print a plan: its moves with their reasons, and what else there is to say."""
-    if session.json:
-        document([plan.model_dump(mode="json")])
+def planned(
+    session: Session,
+    plan: Plan,
+    snapshot: FleetSnapshot | None,
+    views: Mapping[str, Any],
+    call: Callable[[], Applied] | None,
+) -> None:
+    """Show a plan as it was wanted, and carry it out if there is a call for that.
+
+    Args:
+        session: How to print.
+        plan: What is planned.
+        snapshot: What it was made from.
+        views: What the options of :func:`vhal.cli.fleet.show.views` say.
+        call: Carries it out; None for a dry run.
+    """
+    if call is None:
+        tell(session, plan, snapshot, **views)
         return
-    if plan:
-        table(
-            ["MOVE", "MACHINE", "FROM", "TO", "AFTER", "MEMORY", "TIME", "DOWNTIME", "WHY"],
-            [_planned(place, move) for place, move in enumerate(plan.moves, 1)],
-            right=["MEMORY", "TIME", "DOWNTIME"],
-        )
+    draw(session, plan, snapshot, **views)
     for note in plan.notes:
         session.note(note)
+    carry(session, call)
 
 
-def carry(session: Session, call: Callable[[], Applied], timeout_s: float | None = None) -> None:
+def carry(session: Session, call: Callable[[], Applied]) -> None:
     """Carry a plan out with progress, print what came of it, and fail if a move did. Ctrl-C aborts it."""
     applied = follow(session, vhal.begin(call))
     if session.json:
@@ -88,20 +100,6 @@ def carry(session: Session, call: Callable[[], Applied], timeout_s: float | None
             )
         session.note(str(applied))
     applied.check()
-
-
-def _planned(place: int, move: Move) -> tuple[object, ...]:
-    return (
-        place,
-        move.machine,
-        move.source,
-        move.destination,
-        ",".join(str(needed + 1) for needed in move.after),
-        move.memory,
-        f"{move.total_s:.1f}s" if move.total_s else "",
-        f"{move.downtime_s * 1000:.0f}ms" if move.total_s else "",
-        move.reason,
-    )
 
 
 def _made(result: MoveResult) -> tuple[object, ...]:

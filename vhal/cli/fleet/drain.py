@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
 from vhal.cli.fleet import opened, warn, which
-from vhal.cli.fleet.carry import carry, dry, kept, limits, settings, show
+from vhal.cli.fleet.carry import dry, kept, limits, planned, settings
+from vhal.cli.fleet.show import check, views
+from vhal.errors import InsufficientResources
+
+if TYPE_CHECKING:
+    from vhal.fleet.applied import Applied
 
 
 @verb("drain")
@@ -17,6 +23,7 @@ from vhal.cli.fleet.carry import carry, dry, kept, limits, settings, show
 @click.option("--strict", is_flag=True, help="Move nothing if a machine finds no place.")
 @which
 @limits
+@views
 @dry
 @pass_session
 def drain(
@@ -26,38 +33,37 @@ def drain(
     file: str | None,
     urls: tuple[str, ...],
     strict: bool,
+    plot: Path | None,
+    html: Path | None,
     dry_run: bool,
     **given: Any,
 ) -> None:
     """Move every machine off hosts, to all others at once.
 
     Nothing new is put on the hosts from then on, until 'vhal fleet restore'. A machine that finds no place stays, and
-    is named with the reason. After a move that failed, the rest is planned anew.
+    is named with the reason; then the exit code is 4. After a move that failed, the rest is planned anew.
     """
-    from vhal.fleet.apply import apply
     from vhal.fleet.drain import plan_drain
+    from vhal.fleet.emptying import LEFT
 
+    check(plot, html)
     fleet = opened(session, file, urls)
     journal = kept()
-    snapshot = fleet.snapshot(over_s=0.0, movable=True)
+    snapshot = fleet.snapshot(movable=True)
     plan = plan_drain(snapshot, hosts, strict=strict)
     warn(session, snapshot)
-    if dry_run:
-        show(session, plan)
-        return
-    for note in plan.notes:
-        session.note(note)
-    carry(
-        session,
-        lambda: apply(
-            plan,
-            fleet,
-            settings(given),
-            journal=journal,
-            replan=lambda now: plan_drain(now, hosts),
-            timeout_s=given["timeout"],
-        ),
-    )
+
+    def call() -> Applied:
+        return fleet.apply(plan, settings(given), journal=journal, timeout_s=given["timeout"])
+
+    planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call)
+    left = [note.removeprefix(LEFT) for note in plan.notes if note.startswith(LEFT)]
+    if left and not dry_run:
+        # Whoever switches the host off next, by a script, must not believe that it is empty.
+        raise InsufficientResources(
+            f"{len(left)} machines are still on {', '.join(hosts)}: {'; '.join(left)}",
+            hint="make room or stop them, then drain again",
+        )
 
 
 @verb("restore")
@@ -65,6 +71,7 @@ def drain(
 @click.option("--empty", is_flag=True, help="Bring nothing back; only let the host be used again.")
 @which
 @limits
+@views
 @dry
 @pass_session
 def restore(
@@ -74,21 +81,21 @@ def restore(
     file: str | None,
     urls: tuple[str, ...],
     empty: bool,
+    plot: Path | None,
+    html: Path | None,
     dry_run: bool,
     **given: Any,
 ) -> None:
     """Let a drained host be used again, and bring back what was moved off it, as far as it still fits."""
-    from vhal.fleet.apply import apply
     from vhal.fleet.drain import plan_restore
-    from vhal.fleet.snapshot import HostStatus
 
+    check(plot, html)
     fleet = opened(session, file, urls)
     journal = kept()
-    fleet.mark(host, HostStatus.UP)
-    plan = plan_restore(fleet.snapshot(), host, journal, empty=empty)
-    if dry_run:
-        show(session, plan)
-        return
-    for note in plan.notes:
-        session.note(note)
-    carry(session, lambda: apply(plan, fleet, settings(given), journal=journal, timeout_s=given["timeout"]))
+    snapshot = fleet.snapshot(movable=True)
+    plan = plan_restore(snapshot, host, journal, empty=empty)
+
+    def call() -> Applied:
+        return fleet.apply(plan, settings(given), journal=journal, timeout_s=given["timeout"])
+
+    planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
 from vhal.cli.fleet import opened, which
-from vhal.cli.fleet.carry import carry, dry, kept, show
+from vhal.cli.fleet.carry import dry, kept, planned
 from vhal.cli.params import timeout
 from vhal.errors import NotFound
+
+if TYPE_CHECKING:
+    from vhal.fleet.applied import Applied
 
 
 @verb("evacuate")
@@ -59,10 +63,10 @@ def evacuate(
     specs = {spec.name: spec for spec in known}
     fleet = opened(session, file, urls)
     journal = kept()
-    plan = plan_evacuate(fleet.snapshot(), host, FleetSnapshot.load(last), specs)
-    if dry_run:
-        show(session, plan)
-        return
-    for note in plan.notes:
-        session.note(note)
-    carry(session, lambda: started(plan, fleet, specs, fenced, journal=journal, timeout_s=timeout))
+    snapshot = fleet.snapshot()
+    plan = plan_evacuate(snapshot, host, FleetSnapshot.load(last), specs)
+
+    def call() -> Applied:
+        return started(plan, fleet, specs, fenced, journal=journal, timeout_s=timeout)
+
+    planned(session, plan, snapshot, {}, None if dry_run else call)

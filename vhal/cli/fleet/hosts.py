@@ -26,7 +26,7 @@ def hosts(session: Session, file: str | None, urls: tuple[str, ...], select: str
 
     A host that doesn't answer is shown with the reason; that is no failure.
     """
-    from vhal.fleet.fleet import selected
+    from vhal.fleet.selector import selected
 
     wanted = selected(select)
     snapshot = opened(session, file, urls).snapshot()
@@ -68,7 +68,7 @@ def machines(session: Session, file: str | None, urls: tuple[str, ...], select: 
 
     Hosts that don't answer are told of on stderr, and make the exit code 6.
     """
-    from vhal.fleet.fleet import selected
+    from vhal.fleet.selector import selected
 
     wanted = selected(select)
     snapshot = opened(session, file, urls).snapshot(over_s=over)

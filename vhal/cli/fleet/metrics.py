@@ -35,7 +35,7 @@ def metrics(session: Session, file: str | None, urls: tuple[str, ...], listen: s
     from vhal.fleet.metrics import FleetMetrics, MoveMetrics, require, served
 
     require()
-    host, port = _address(listen)
+    host, port = address(listen)
     from prometheus_client import CollectorRegistry, generate_latest
 
     from vhal.journal import Journal, default_path
@@ -51,18 +51,24 @@ def metrics(session: Session, file: str | None, urls: tuple[str, ...], listen: s
         click.echo(generate_latest(registry).decode(), nl=False)
         return
     with served(registry, host, port) as chosen:
-        session.note(f"serving http://{_told(host)}:{chosen}/metrics")
+        session.note(f"serving http://{told(host)}:{chosen}/metrics")
         _interrupted()
 
 
-def _address(text: str) -> tuple[str, int]:
+def address(text: str) -> tuple[str, int]:
+    """Return where to listen: an address and a port.
+
+    Raises:
+        vhal.cli.context.Usage: The text is none.
+    """
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise Usage(f"{text!r} is no address to listen on", f"give ADDRESS:PORT, as {LISTEN}")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def _told(host: str) -> str:
+def told(host: str) -> str:
+    """Return an address as it is in a URL."""
     return f"[{host}]" if ":" in host else host
 
 

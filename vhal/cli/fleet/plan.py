@@ -1,4 +1,4 @@
-"""``vhal fleet plan``: what would be moved in a fleet that is in a file. Nothing is moved, and no host is asked."""
+"""``vhal fleet plan``: what should be moved, in a live fleet or in one that is in a file. Nothing is moved."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vhal.cli.capture import write
 from vhal.cli.command import pass_session, verb
-from vhal.cli.context import Session
-from vhal.cli.output import details, document, table
-from vhal.errors import Unsupported
-from vhal.spec.units import Bytes
+from vhal.cli.context import Session, Usage
+from vhal.cli.fleet import opened, over, warn, which
+from vhal.cli.fleet.show import check, tell, views
 
 if TYPE_CHECKING:
-    from vhal.fleet.plan import Plan
+    from vhal.fleet.snapshot import FleetSnapshot
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @verb("plan")
-@click.option("--from", "source", type=_FILE, required=True, help="A snapshot of a fleet, or Ganeti's text format.")
-@click.option("--util", type=_FILE, help="The load of machines, as 'hbal -U' takes it.")
+@click.option("--from", "source", type=_FILE, help="Instead of a live fleet: a snapshot, or Ganeti's text format.")
+@click.option("--util", type=_FILE, help="With --from: the load of machines, as 'hbal -U' takes it.")
 @click.option(
     "--mode", type=click.Choice(["full", "minimal", "hot"]), help="Even (the default), only rules, only heat."
 )
@@ -31,33 +31,57 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--max-moves", type=click.IntRange(0), help="No more moves than these, and as little memory as possible.")
 @click.option("--max-memory", metavar="SIZE", help="No more memory moved than this: 64GiB.")
 @click.option(
-    "--hot", type=click.FloatRange(0, 1), help="In mode hot: above this share of its processors a host is hot."
+    "--hot", type=click.FloatRange(0, 1), help="Mode hot, and above this share of its processors a host is hot."
 )
 @click.option("--budget", "budget_s", type=float, help="Seconds that planning may take.")
+@click.option("-o", "--output", type=_FILE, help="Write the plan to a file, too: 'vhal fleet apply' carries it out.")
+@which
+@over
+@views
 @pass_session
-def plan(session: Session, /, source: Path, util: Path | None, **settings: Any) -> None:
+def plan(
+    session: Session,
+    /,
+    source: Path | None,
+    util: Path | None,
+    output: Path | None,
+    file: str | None,
+    urls: tuple[str, ...],
+    over: float,
+    plot: Path | None,
+    html: Path | None,
+    **settings: Any,
+) -> None:
     """Plan which machines should move so that hosts are evenly used.
 
     The plan is only shown: each move with its reason and cost, hosts before and after, and how far it is from the best
-    possible.
+    possible. Of a live fleet, loads are measured first, and each machine is asked whether it can move.
     """
-    try:
-        from vhal.fleet.balance.planner import plan_balance
-    except ModuleNotFoundError as error:
-        if error.name != "numpy":
-            raise
-        raise Unsupported("planning needs numpy, which isn't here", hint="install vhal[fleet]") from None
-    from vhal.fleet.balance.settings import BalanceSettings
+    from vhal.fleet.balance import plan_balance
+    from vhal.fleet.settings import BalanceSettings
 
-    given = {name: value for name, value in settings.items() if value is not None}
-    made = plan_balance(_snapshot(source, util), BalanceSettings(**given))
-    if session.json:
-        document([made.model_dump(mode="json")])
+    check(plot, html)
+    if settings["hot"] is not None:
+        if settings["mode"] not in (None, "hot"):
+            raise Usage(f"--hot is given with --mode {settings['mode']}", "it belongs to --mode hot")
+        settings["mode"] = "hot"
+    wanted = BalanceSettings(**{name: value for name, value in settings.items() if value is not None})
+    if source is not None:
+        if file or urls or session.where:
+            raise Usage("both a file and a live fleet are given", "give --from, or --fleet, --url or -H")
+        snapshot = _read(source, util)
+    elif util is not None:
+        raise Usage("--util is given without --from", "it belongs to a file in Ganeti's text format")
     else:
-        show(made)
+        snapshot = opened(session, file, urls).snapshot(over_s=over, movable=True)
+    made = plan_balance(snapshot, wanted)
+    if output is not None:
+        write(output, made.model_dump_json(exclude_defaults=True) + "\n")
+    tell(session, made, snapshot, plot, html)
+    warn(session, snapshot)
 
 
-def _snapshot(source: Path, util: Path | None) -> Any:
+def _read(source: Path, util: Path | None) -> FleetSnapshot:
     from vhal.fleet import ganeti
     from vhal.fleet.snapshot import FleetSnapshot
 
@@ -72,63 +96,3 @@ def _is_json(source: Path) -> bool:
             return file.read(64).lstrip()[:1] == b"{"
     except OSError:
         return True  # the reader of snapshots says what is wrong with the file
-
-
-def show(plan: Plan) -> None:
-    """Print a plan for people."""
-    rows = [
-        (
-            place,
-            move.machine,
-            move.source,
-            move.destination,
-            move.memory,
-            f"{move.total_s:.1f} s" if move.total_s else "",
-            f"{move.downtime_s * 1000:.0f} ms" if move.total_s else "",
-            ",".join(map(str, move.after)),
-            move.reason,
-        )
-        for place, move in enumerate(plan.moves)
-    ]
-    if rows:
-        headers = ["#", "MACHINE", "FROM", "TO", "MEMORY", "TAKES", "DOWN", "AFTER", "REASON"]
-        table(headers, rows, right=("#", "MEMORY", "TAKES", "DOWN"))
-        click.echo()
-        hosts = [
-            (
-                each.host,
-                _change(*each.machines),
-                _change(*each.cpus),
-                _change(*each.memory),
-                _change(*(each.load or ())),
-            )
-            for each in plan.hosts
-        ]
-        table(["HOST", "MACHINES", "CPUS", "MEMORY GIVEN", "BUSY"], hosts)
-        click.echo()
-    details(
-        [
-            ("moves", f"{len(plan.moves)}, {plan.memory} of memory"),
-            ("score", f"{plan.score[0]:.6f} → {plan.score[1]:.6f} (0 is perfectly even)"),
-            *_bound(plan),
-            *(("note", note) for note in plan.notes),
-        ]
-    )
-
-
-def _bound(plan: Plan) -> list[tuple[str, str]]:
-    if plan.bound is None:
-        return []
-    least = plan.bound.transferred
-    by = f"; this one moves {plan.memory / least:.2f} times that" if least and plan.moves else ""
-    return [
-        ("least score", f"{plan.bound.score:.6f}: no placement has less"),
-        ("least memory", f"{Bytes(least)}: no plan to this score moves less{by}"),
-    ]
-
-
-def _change(*values: float) -> str:
-    if not values:
-        return ""
-    before, after = (f"{value}" if isinstance(value, int) else f"{value:.0%}" for value in values)
-    return f"{before} → {after}"

@@ -25,7 +25,7 @@ def resume(session: Session, /, work: str | None, file: str | None, urls: tuple[
     one of its ends, and never runs twice.
     """
     from vhal.fleet.apply import resume as carried
-    from vhal.fleet.apply import unfinished
+    from vhal.fleet.works import unfinished
     from vhal.journal import Journal, StepState
 
     if work is None:

@@ -58,6 +58,23 @@ def tell(
         plot: Where to draw it.
         html: Where to write the page.
     """
+    draw(session, plan, snapshot, plot, html)
+    if session.json:
+        document([plan.model_dump(mode="json")])
+        return
+    from vhal.fleet.show.text import plan as lines
+
+    print_lines(lines(plan, size()[0], is_plain()))
+
+
+def draw(
+    session: Session,
+    plan: Plan,
+    snapshot: FleetSnapshot | None = None,
+    plot: Path | None = None,
+    html: Path | None = None,
+) -> None:
+    """Draw a plan where that is wanted, and print nothing; the arguments are those of :func:`tell`."""
     if plot is not None:
         from vhal.fleet.show.plot import draw
 
@@ -66,12 +83,6 @@ def tell(
         from vhal.fleet.show.report import of_plan
 
         session.page(of_plan(plan, snapshot), html)
-    if session.json:
-        document([plan.model_dump(mode="json")])
-        return
-    from vhal.fleet.show.text import plan as lines
-
-    print_lines(lines(plan, size()[0], is_plain()))
 
 
 @verb("show")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -12,15 +14,19 @@ from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
 from vhal.cli.fleet import opened, which
 from vhal.cli.fleet.carry import kept
+from vhal.cli.fleet.metrics import address, told
 
 if TYPE_CHECKING:
-    from vhal.fleet.watch import Round
+    from vhal.fleet.fleet import Fleet
+    from vhal.fleet.metrics import MoveMetrics
+    from vhal.fleet.watch import Round, Watch
 
 
 @verb("watch")
 @click.option("--policy", metavar="FILE", help="When to act, and how much at most: TOML. Else the defaults.")
 @click.option("--dry-run", is_flag=True, help="Make plans, and move nothing.")
 @click.option("--looks", type=click.IntRange(min=1), help="End after so many looks.")
+@click.option("--metrics", metavar="ADDRESS:PORT", help="Serve figures of the fleet and its moves to Prometheus.")
 @which
 @pass_session
 def watch(
@@ -29,6 +35,7 @@ def watch(
     policy: str | None,
     dry_run: bool,
     looks: int | None,
+    metrics: str | None,
     file: str | None,
     urls: tuple[str, ...],
 ) -> None:
@@ -42,11 +49,36 @@ def watch(
     wanted = WatchPolicy() if policy is None else WatchPolicy.load(policy)
     fleet = opened(session, file, urls)
     journal = kept()
-    watched = Watch(fleet, wanted, journal=journal, dry_run=dry_run)
-    before = {number: signal.signal(number, lambda *_: watched.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with ExitStack() as stack:
+        counted = None if metrics is None else stack.enter_context(_served(session, fleet, *address(metrics)))
+        watched = Watch(fleet, wanted, journal=journal, dry_run=dry_run, on_event=counted)
+        stack.enter_context(_stopping(watched))
         for each in islice(watched.rounds(), looks):
             _tell(session, each)
+
+
+@contextmanager
+def _served(session: Session, fleet: Fleet, host: str, port: int) -> Iterator[MoveMetrics]:
+    """Serve a fleet's figures as long as the block runs; give what counts its moves."""
+    from vhal.fleet.metrics import FleetMetrics, MoveMetrics, require, served
+
+    require()
+    from prometheus_client import CollectorRegistry
+
+    registry = CollectorRegistry()
+    counted = MoveMetrics(registry)
+    registry.register(FleetMetrics(fleet))
+    with served(registry, host, port) as chosen:
+        session.note(f"serving http://{told(host)}:{chosen}/metrics")
+        yield counted
+
+
+@contextmanager
+def _stopping(watched: Watch) -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C stop the watch as long as the block runs."""
+    before = {number: signal.signal(number, lambda *_: watched.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -31,8 +31,8 @@ class Layout:
         self.off: Floats = np.where(objective.per > 0, shares - objective.mean(self.at), 0.0)
         self.tally()
         self._members = [
-            np.bincount(separation.domain[self.at[separation.members]] + 1, minlength=separation.domain.max() + 2)
-            for separation in self.problem.separations
+            np.bincount(each.domain[self.at[each.members]] + 1, minlength=each.domain.max(initial=-1) + 2)
+            for each in self.problem.separations
         ]
 
     def tally(self) -> None:

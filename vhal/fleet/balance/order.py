@@ -107,7 +107,7 @@ def dependencies(problem: Problem, steps: Sequence[Step]) -> list[tuple[int, ...
         come[host] += need
         short = come[host] - free[host] - slack
         for leaving in left.get(host, ()):
-            if not (short[need > 0] > 0).any():
+            if not (short > 0).any():
                 break
             before.add(leaving)
             short = short - problem.need[steps[leaving].machine]

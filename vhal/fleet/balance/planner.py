@@ -1,4 +1,4 @@
-"""The plan that makes a fleet even, cools its hot hosts, or mends its rules: the one entry to all of this package.
+"""The plan that makes a fleet even, cools its hot hosts, or mends its rules. Its door is :mod:`vhal.fleet.balance`.
 
 It puts together what the other modules find, and decides whether it is worth it. It looks at no host and moves nothing:
 that is :mod:`vhal.fleet.carrier`'s.
@@ -15,17 +15,17 @@ import numpy as np
 
 from vhal.fleet.balance.bound import LeastMemory, bound
 from vhal.fleet.balance.cheapest import cheapest
-from vhal.fleet.balance.cool import cool
 from vhal.fleet.balance.descend import descend
+from vhal.fleet.balance.hot import relieve
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.order import Step, order
 from vhal.fleet.balance.problem import Ints, Problem
 from vhal.fleet.balance.repair import repair
 from vhal.fleet.balance.score import Objective, objective
 from vhal.fleet.balance.search import CELLS, Limits, Search
-from vhal.fleet.balance.settings import BalanceSettings
 from vhal.fleet.balance.words import Told, write
 from vhal.fleet.plan import Plan
+from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot
 
 SMALL = 200
@@ -49,20 +49,8 @@ class _Work:
     """The best single moves, one by one: each found its room when it was made."""
 
 
-def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = None) -> Plan:
-    """Return the moves that are worth making, in their order, with reason and cost.
-
-    A pure function: the same snapshot and settings give the same plan, unless its budget of time is at its end.
-    No rule that holds is broken, and no host gets more than it has, after any of the moves. A plan without moves says
-    why in its notes.
-
-    Args:
-        snapshot: The fleet.
-        settings: How far to go, and what it may cost.
-
-    Raises:
-        vhal.errors.InvalidSpec: The settings aren't valid.
-    """
+def plan(snapshot: FleetSnapshot, settings: BalanceSettings | None = None) -> Plan:
+    """Return what :func:`vhal.fleet.balance.plan_balance` promises."""
     wanted = settings or BalanceSettings()
     end = time.monotonic() + wanted.budget_s
     problem = Problem.of(snapshot, stay=wanted.stay, cool_down_s=wanted.cool_down_s)
@@ -81,7 +69,7 @@ def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = Non
     why, notes = repair(layout) if wanted.mode != "hot" else ({}, [])
     mended = layout.at.copy()
     if wanted.mode == "hot":
-        why, notes = cool(layout, wanted.hot, work.limits)
+        why, notes = relieve(layout, wanted.hot, wanted.cooled, work.limits)
         mended = layout.at.copy()
         if not why and not notes:
             notes.append(f"nothing worth moving: no host is above {wanted.hot:.0%} of its processors")
@@ -95,10 +83,10 @@ def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = Non
 
 def _even(work: _Work, mended: Layout) -> tuple[Layout, list[str]]:
     settings, before = work.settings, mended.score
-    if before <= settings.band:
-        return mended, [f"nothing worth moving: an imbalance of {before:.4f} is within the band of {settings.band:g}"]
     if not len(work.machines) or work.problem.open.sum() < 2:
         return mended, ["nothing worth moving: no machine may move, or there is no second host that takes machines"]
+    if before <= settings.band:
+        return mended, [f"nothing worth moving: an imbalance of {before:.4f} is within the band of {settings.band:g}"]
     found = _frugal(work, mended) if _limited(work) else _deep(work, mended, work.limits)
     gained = (before - found.score) / before
     if gained < settings.margin:
@@ -205,4 +193,4 @@ def _finish(
     kept = {machine: reason for machine, reason in why.items() if at[machine] == mended[machine]}
     kind: Literal["repair", "balance"] = "repair" if work.settings.mode == "minimal" else "balance"
     told = Told(work.problem, work.objective, steps, kept)
-    return write(snapshot, told, kind, notes, bound(work.objective, told.at, work.memory))
+    return write(snapshot, told, kind, notes, bound(work.objective, told.at, work.memory), work.settings)

@@ -147,8 +147,8 @@ def _sizes(hosts: Sequence[SeenHost], machines: Sequence[SeenMachine]) -> tuple[
     room = np.empty((len(hosts), need.shape[1]))
     need[:, 0] = [machine.memory for machine in machines]
     need[:, 1] = [machine.cpus for machine in machines]
-    room[:, 0] = [host.memory - host.reserved_memory for host in hosts]
-    room[:, 1] = [(host.cpus - host.reserved_cpus) * host.overcommit for host in hosts]
+    room[:, 0] = [host.memory_to_give for host in hosts]
+    room[:, 1] = [host.cpus_to_give for host in hosts]
     for place, model in enumerate(models, 2):
         need[:, place] = [machine.gpus.get(model, 0) for machine in machines]
         room[:, place] = [host.gpus.get(model, 0) for host in hosts]

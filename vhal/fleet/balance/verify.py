@@ -1,6 +1,7 @@
 """Does a plan keep every rule at every step? Told by going through it, machine by machine.
 
-It shares nothing with what makes plans, needs no numpy, and is slow and simple on purpose. Tests hold it against every
+It shares nothing with what makes plans, needs no numpy, and is slow and simple on purpose: what a host has room for and
+what a rule means is spelled out here again, so that a mistake there isn't made here, too. Tests hold it against every
 plan; whoever carries one out may do so before.
 """
 

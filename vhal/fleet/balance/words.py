@@ -11,10 +11,11 @@ import numpy as np
 
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.order import Step, dependencies
-from vhal.fleet.balance.predict import cost
 from vhal.fleet.balance.problem import Ints, Problem
 from vhal.fleet.balance.score import Objective, busy_cpus
+from vhal.fleet.cost import moved
 from vhal.fleet.plan import Bound, HostChange, Move, Plan
+from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot
 
 
@@ -40,9 +41,10 @@ class Told:
 def write(
     snapshot: FleetSnapshot,
     told: Told,
-    kind: Literal["balance", "drain", "restore", "evacuate", "repair"],
+    kind: Literal["balance", "repair"],
     notes: Sequence[str],
     bound: Bound | None,
+    settings: BalanceSettings,
 ) -> Plan:
     """Return the plan of these steps."""
     return Plan(
@@ -52,6 +54,7 @@ def write(
         hosts=tuple(_changes(told)),
         score=(told.objective.score(told.problem.home), told.objective.score(told.at)),
         bound=bound,
+        settings=settings,
         notes=tuple(notes),
     )
 
@@ -66,20 +69,8 @@ def _moves(told: Told) -> Iterator[Move]:
         layout.place(step.machine, step.destination)
         gain = before - layout.score
         shares = np.stack([off, layout.off[[step.source, step.destination]]]) + mean
-        sent = cost(machine, source, destination)
-        yield Move.trusted(
-            machine=machine.name,
-            id=machine.id,
-            source=source.name,
-            destination=destination.name,
-            reason=told.why.get(step.machine) or _reason(told, step, gain, shares, mean),
-            memory=machine.memory,
-            transferred=sent.transferred,
-            total_s=sent.total_s,
-            downtime_s=sent.downtime_s,
-            after=after,
-            gain=gain,
-        )
+        reason = told.why.get(step.machine) or _reason(told, step, gain, shares, mean)
+        yield moved(machine, source, destination, reason, after, gain)
 
 
 def _reason(told: Told, step: Step, gain: float, shares: np.ndarray, mean: np.ndarray) -> str:

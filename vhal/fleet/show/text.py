@@ -6,6 +6,7 @@ Lines are words with colours; who prints them decides whether there are colours,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import NamedTuple
 
 from vhal.fleet.plan import HostChange, Move, Plan
@@ -155,13 +156,20 @@ def plan(made: Plan, width: int = 80, plain: bool = False) -> list[Line]:
         head = f"{place + 1:>3}. {_short(move.machine)}"
         lines.append([Word(head), Word("  " + way(move, plain), "cyan"), Word(f"  {cost}")])
         after = f"after {', '.join(str(each + 1) for each in move.after)}: " if move.after else ""
-        lines.append([Word("     " + fitted(f"{after}{move.reason}", max(20, width - 5)).rstrip())])
+        lines += _wrapped(f"{after}{move.reason}", width, "     ")
     if made.hosts:
         lines += [[], *changes(made.hosts, width, plain)]
-    if made.bound is not None:
-        lines += [[], [Word(bounded(made))]]
-    lines += [[Word(fitted(note, max(width, 20)).rstrip())] for note in made.notes]
+    if made and made.bound is not None:
+        lines += [[], *_wrapped(bounded(made), width)]
+    for note in made.notes:
+        lines += _wrapped(note, width)
     return lines
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[Line]:
+    """Return a sentence on as many lines as it needs."""
+    room = max(20, width - len(indent))
+    return [[Word(indent + line)] for line in wrap(clean(text), room)]
 
 
 def moves(under_way: Sequence[Move], width: int = 80, plain: bool = False) -> list[Line]:

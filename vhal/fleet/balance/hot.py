@@ -27,33 +27,39 @@ def heat(problem: Problem) -> tuple[Floats, Floats, Floats]:
     return *busy, np.array([host.cpus for host in problem.hosts], float)
 
 
-def cool(layout: Layout, threshold: float, limits: Limits) -> tuple[dict[int, str], list[str]]:
+def relieve(layout: Layout, threshold: float, target: float | None, limits: Limits) -> tuple[dict[int, str], list[str]]:
     """Move machines until no host is hot; return machine → why, and which hosts stay hot.
 
     Args:
         layout: Where machines are; changed.
         threshold: A host is hot above this share of its processors.
+        target: What a hot host is cooled to, and above which no other is heated; None for the threshold.
         limits: What may not be exceeded.
     """
     problem = layout.problem
     busy, base, size = heat(problem)
     used = base + np.bincount(layout.at, busy, len(problem.hosts))
     most = threshold * size
+    cooled = min(threshold, threshold if target is None else target) * size
+    wanted = most.copy()
+    """Host → what is too much for it: less for one that was hot."""
     moved: dict[int, str] = {}
     notes: list[str] = []
     given_up = ~problem.counted | (size <= 0)
     while True:
-        excess = np.where(given_up, -np.inf, (used - most) / np.where(size > 0, size, 1.0))
+        excess = np.where(given_up, -np.inf, (used - wanted) / np.where(size > 0, size, 1.0))
         hot = int(excess.argmax()) if len(excess) else 0
         if not len(excess) or excess[hot] <= 1e-9:
             return moved, notes
-        step = _step(layout, hot, busy, used, most, limits, set(moved))
+        wanted[hot] = cooled[hot]
+        step = _step(layout, hot, busy, used, cooled, limits, set(moved))
         if step is None:
             given_up[hot] = True
             share = used[hot] / size[hot]
-            notes.append(
-                f"{problem.hosts[hot].name} stays hot at {share:.0%}: nothing on it may move to a host with room for it"
-            )
+            if used[hot] > most[hot]:
+                notes.append(
+                    f"{problem.hosts[hot].name} stays hot at {share:.0%}: {_why_not(layout, hot, limits, set(moved))}"
+                )
             continue
         machine, host = step
         moved[machine] = (
@@ -63,6 +69,17 @@ def cool(layout: Layout, threshold: float, limits: Limits) -> tuple[dict[int, st
         used[hot] -= busy[machine]
         used[host] += busy[machine]
         layout.place(machine, host)
+
+
+def _why_not(layout: Layout, hot: int, limits: Limits, moved: set[int]) -> str:
+    problem = layout.problem
+    able = [each for each in np.flatnonzero((layout.at == hot) & problem.movable).tolist() if each not in moved]
+    spent = sum(problem.memory[machine] for machine in moved)
+    if not able:
+        return "nothing on it may move"
+    if len(moved) >= limits.moves or all(spent + problem.memory[each] > limits.memory for each in able):
+        return "no more may be moved at once"
+    return "nothing on it may move to a host that has room for it and stays cool"
 
 
 def _step(

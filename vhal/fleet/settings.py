@@ -1,4 +1,4 @@
-"""What a plan shall be like: how far it goes, what it may cost, and when it isn't worth it."""
+"""What a plan of the balancer shall be like: how far it goes, what it may cost, and when it isn't worth it."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ class BalanceSettings(Model):
     """A move must take away at least this share of the imbalance of the first plan, or it isn't made."""
     hot: Share = 0.8
     """In mode ``hot``: a host is hot above this share of its processors busy."""
+    cooled: Share | None = None
+    """In mode ``hot``: what a hot host is cooled to, and no other is heated above; None for ``hot`` itself."""
     cool_down_s: Annotated[float, Field(ge=0)] = 300.0
     """A machine that moved less than this ago stays."""
     stay: tuple[Selector, ...] = ()
