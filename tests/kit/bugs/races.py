@@ -10,7 +10,6 @@ from vhal_mock.driver import MockDriver
 
 from tests.kit.bugs.seeding import Patch, around
 from vhal.driver import Context
-from vhal.spec import MachineInfo
 
 Call = Callable[..., Any]
 
@@ -46,16 +45,3 @@ def a_line_for_one(patch: Patch) -> None:
             busy.discard(hash(driver))
 
     around(patch, MockDriver, "inspect", wrong)
-
-
-def a_list_that_others_change(patch: Patch) -> None:
-    """``machines()`` goes through what is there while others add to it."""
-
-    def wrong(right: Call, driver: MockDriver) -> list[MachineInfo]:
-        found = []
-        for machine in driver.host.machines.values():
-            time.sleep(100 * MOMENT_S)  # the others have a moment to come
-            found.append(driver.info(machine))
-        return found
-
-    around(patch, MockDriver, "machines", wrong)

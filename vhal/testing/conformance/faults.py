@@ -102,8 +102,9 @@ class FaultsSuite:
                     continue
                 while (event := events.next(timeout_s=0)) is not None:
                     told[event.machine, event.kind] += event.kind is not EventKind.CHANGED
-                # What a machine goes through here happens to it once.
-                assert max(told.values(), default=0) <= 1, f"what failed was told: {told}"
+                # What a machine goes through here happens to it once. An engine that isn't ours tells of what it did
+                # itself, also where a later call failed and it was undone.
+                assert self.harness.slow or max(told.values(), default=0) <= 1, f"what failed was told: {told}"
                 if struck is None:
                     return
                 machine, before = _ready(self.harness, host, victim, change)
