@@ -42,10 +42,10 @@ def vhal_backend():
 """
 
 
-def run(*words: str, code: int, site: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*words: str, code: int, site: Path | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(site or ""), "PYTEST_ADDOPTS": "-p no:asyncio"}
     done = subprocess.run(
-        [VHAL, "conformance", *words], capture_output=True, text=True, check=False, env=env, timeout=200
+        [VHAL, "conformance", *words], capture_output=True, text=True, check=False, env=env, timeout=200, cwd=cwd
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done
@@ -81,6 +81,11 @@ def test_the_mock_needs_nothing(tmp_path: Path) -> None:
     assert " passed" in run("mock:///a", "--peer", "mock:///b", *words, code=0).stdout
     assert {row["outcome"] for row in json.loads((tmp_path / "r.json").read_text())["suites"][0]["rows"]} == {"passed"}
     assert "it is required (migration)" in run("mock:///a", *words, code=1).stdout
+
+
+def test_nothing_is_left_where_it_was_started(tmp_path: Path) -> None:
+    run("mock:///a", "--layer", "stateful", code=0, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ that it happens to be started in.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -82,18 +83,20 @@ def conformance(
     options += [f"--vhal-timeout={timeout}"] if timeout else []
     with tempfile.TemporaryDirectory(prefix="vhal-conformance-") as folder:
         file = Path(report or Path(folder, "report.json")).absolute()
-        code = _pytest([*options, f"--vhal-report={file}"], quiet=session.silent)
+        code = _pytest([*options, f"--vhal-report={file}"], folder, quiet=session.silent)
         if session.json:
             document([json.loads(file.read_text())] if file.exists() else [])
     click.get_current_context().exit(code)
 
 
-def _pytest(options: list[str], quiet: bool) -> int:
+def _pytest(options: list[str], folder: str, quiet: bool) -> int:
     """Run the suite; return our exit code. What people read goes to stderr if stdout is for programs."""
+    # What Hypothesis keeps between runs goes where it is removed, not where this happens to be started.
+    environment = {"HYPOTHESIS_STORAGE_DIRECTORY": folder, **os.environ}
     # -P, -c: neither a module nor a setting is taken from where this happens to be started.
     command = [sys.executable, "-P", "-m", "pytest", "-c/dev/null", f"--rootdir={Path.cwd()}", "-pno:cacheprovider"]
     command += ["--pyargs", "vhal.testing.run", "-rfE", "--tb=short", *(["-q"] if quiet else []), *options]
-    ended = subprocess.run(command, stdout=sys.stderr if quiet else None, check=False).returncode
+    ended = subprocess.run(command, stdout=sys.stderr if quiet else None, env=environment, check=False).returncode
     return _CODES.get(ended, VhalError.exit_code)
 
 
