@@ -173,7 +173,7 @@ def ratios() -> Iterator[Ratio]:
         f"{COUNT} mock machines created and started one by one / {COUNT} of the smallest domains of test:///",
         simulated,
         smallest_domain,
-        limit=0.11,
+        limit=0.05,
         note="domains without a disk or a console, by libvirt's own library: less than a machine",
     )
     yield compare(
