@@ -584,7 +584,7 @@ class TestHold:
             wait_until(held_long_enough, deadline=20, what="three seconds of hold", poll=0.2)
 
     def test_a_bridge_is_held_at_its_uplinks(self, world: World) -> None:
-        from vhal_containers.migration.reach import Nearby
+        from vhal_containers.reach import Nearby
 
         way = Nearby.of(world.b.driver.engine.address)
         try:
@@ -614,7 +614,7 @@ def test_the_report_of_a_processor() -> None:
 
 
 def test_commands_for_another_host_are_fixed_words() -> None:
-    from vhal_containers.migration.reach import Remote
+    from vhal_containers.reach import Remote
 
     words = Remote(Address("/run/podman/podman.sock", "far.example.org", "root", 2222)).login()
     assert words[0] == "ssh"

@@ -16,7 +16,19 @@ from vhal.driver import Context, MigrationPolicy
 from vhal.errors import HostUnreachable, MigrationFailed, MigrationInDoubt, OperationTimeout
 from vhal.spec import MachineState
 
-from .moving import World, assert_at_home, at_freeze, counters, new_address, put_right, soon, state, when_sent, world_on
+from .moving import (
+    Side,
+    World,
+    assert_at_home,
+    at_freeze,
+    counters,
+    new_address,
+    put_right,
+    soon,
+    state,
+    when_sent,
+    world_on,
+)
 
 if TYPE_CHECKING:
     # The fixture's class is in the conftest.py above, which pytest loads but nobody can import.
@@ -31,6 +43,19 @@ DEADLINE_S = 10.0
 def world(engines: Engines) -> Iterator[World]:
     with world_on(engines) as world:
         yield world
+
+
+def killed_once_it_runs(side: Side, after_s: float) -> threading.Thread:
+    """Kill a host's engine when the counter shows among its processes, or a little later, and start it again."""
+
+    def kill() -> None:
+        wait_until(lambda: counters(side) == 1, deadline=60, what="the counter")
+        soon(after_s, lambda: side.node.signal_service(signal.SIGKILL)).join()
+        side.node.start_service()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread
 
 
 class TestEngineKilled:
@@ -66,6 +91,54 @@ class TestEngineKilled:
             other = world.b if where is world.a else world.a
             where.host.machine("mover").migrate(other.host)
             assert asker.ask()[1] == nonce
+
+    @pytest.mark.parametrize("after_s", [0.0, 0.05])
+    def test_nobody_hears_of_a_copy_that_is_ended(self, world: World, after_s: float) -> None:
+        """What runs at the destination without its engine has the connection too, and its end would close it."""
+        ip = new_address()
+        machine = world.running(ip=ip, mib=8)
+        killed: list[threading.Thread] = []
+
+        def begin() -> None:
+            killed.append(killed_once_it_runs(world.b, after_s))
+
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with when_sent(begin), contextlib.suppress(MigrationFailed, MigrationInDoubt):
+                machine.migrate(world.b.host)
+            killed[0].join(60)
+            where = put_right(world, machine)
+            assert counters(world.a) + counters(world.b) == counters(where) == 1
+            assert asker.ask()[1] == nonce
+
+    @pytest.mark.parametrize("after_s", [0.0, 0.03, 0.06])
+    def test_the_source_dies_while_it_brings_the_machine_back(
+        self, world: World, after_s: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Then it runs, its engine takes it for frozen, and what it was brought back from is used up."""
+        ip = new_address()
+        machine = world.running(ip=ip, mib=8)
+        killed: list[threading.Thread] = []
+        bring_back = Checkpoints.bring_back
+
+        def brings_back(self: Checkpoints, *args: Any, **options: Any) -> None:
+            if not killed:
+                killed.append(killed_once_it_runs(world.a, after_s))
+            bring_back(self, *args, **options)
+
+        def refused(self: Checkpoints, archive: Iterable[bytes], **options: Any) -> str:
+            raise MigrationFailed("the destination has no room after all")
+
+        monkeypatch.setattr(Checkpoints, "bring_back", brings_back)
+        monkeypatch.setattr(Checkpoints, "restore", refused)
+        with world.counting(ip) as asker:
+            _, nonce = asker.ask()
+            with pytest.raises((MigrationFailed, MigrationInDoubt)):
+                machine.migrate(world.b.host)
+            killed[0].join(60)
+            assert put_right(world, machine) is world.a
+            assert asker.ask()[1] == nonce
+            assert_at_home(world, machine, asker, nonce)
 
     def test_the_source_dies_while_it_sends(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """What it sent ends as if that were all; that it isn't is noticed."""

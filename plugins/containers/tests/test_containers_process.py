@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from vhal_containers.address import Address
 from vhal_containers.engine_process import EngineProcess
-from vhal_containers.migration.reach import Nearby
+from vhal_containers.reach import Nearby
 
 # What podman does when it copies files from a running container, on the thread that happens to be the process's first.
 STRAY = """

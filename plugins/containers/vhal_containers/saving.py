@@ -11,7 +11,7 @@ import contextlib
 from vhal.driver import Answer, Context
 from vhal.errors import InvalidState
 from vhal.spec import MachineInfo, MachineState
-from vhal_containers import criu, power
+from vhal_containers import criu, orphans, power
 from vhal_containers.api import ApiError, Failure
 from vhal_containers.engine import Engine
 from vhal_containers.inventory import Found, Inventory
@@ -111,6 +111,8 @@ class Saving:
             raise
 
     def _bring_back(self, found: Found, ctx: Context) -> None:
+        # One that runs, and that its engine takes for frozen, that would end; and what it came from may be gone.
+        orphans.freeze(self._engine.address, found.container.runtime, found.podman_id)
         patience = ctx.within(SETTLE_S)
         while True:
             try:

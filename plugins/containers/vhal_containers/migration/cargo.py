@@ -17,7 +17,7 @@ from vhal_containers.api.path import path
 from vhal_containers.engine import NOT_FOUND, Engine
 from vhal_containers.inventory import Found
 from vhal_containers.migration.host_facts import HostFacts, look
-from vhal_containers.migration.reach import ReachError, reach
+from vhal_containers.reach import ReachError, reach
 from vhal_containers.volumes import OWNER
 
 MOVABLE = (MachineState.RUNNING, MachineState.PAUSED, MachineState.STOPPED)

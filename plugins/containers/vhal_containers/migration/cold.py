@@ -27,9 +27,9 @@ from vhal_containers.migration.cargo import Cargo, MountCargo, Place
 from vhal_containers.migration.image_transfer import FILES_OF
 from vhal_containers.migration.lines import Lines
 from vhal_containers.migration.pace import Pace
-from vhal_containers.migration.reach import ReachError, reach
 from vhal_containers.migration.transfer import as_offered, ended_in_time
 from vhal_containers.options import ContainersOptions
+from vhal_containers.reach import ReachError, reach
 from vhal_containers.requirements import Findings
 
 TEMPORARY = "localhost/vhal-moving"

@@ -11,12 +11,12 @@ import dataclasses
 from vhal.driver import MigrationPolicy, Offer, Ticket
 from vhal.errors import InvalidState, MigrationFailed, MigrationInDoubt, NotFound
 from vhal.spec import MachineInfo, MachineState
-from vhal_containers import criu, power, volumes
+from vhal_containers import criu, orphans, power, volumes
 from vhal_containers.api import ApiError
 from vhal_containers.engine import NOT_FOUND, Engine
 from vhal_containers.identity import EPOCH
 from vhal_containers.inventory import Found, Inventory
-from vhal_containers.migration import image_transfer, orphans
+from vhal_containers.migration import image_transfer
 from vhal_containers.migration.cargo import Cargo, Place
 from vhal_containers.migration.options import ContainersMigrationOptions
 from vhal_containers.migration.transfer import held
@@ -152,9 +152,8 @@ class Ends:
 
     def _bring_back(self, found: Found, offer: Offer, cargo: Cargo) -> None:
         options = MigrationPolicy().options_for("containers", ContainersMigrationOptions)
-        # An engine that died while it brought the machine back has left a copy of it running.
-        with contextlib.suppress(MigrationInDoubt):
-            orphans.end(self._engine.address, found.container.runtime, found.podman_id)
+        # An engine that died while it brought the machine back takes it for frozen, but it runs.
+        orphans.freeze(self._engine.address, found.container.runtime, found.podman_id)
         try:
             with held(self._engine.api, self._engine.address, cargo, options):
                 self._engine.api.checkpoints.bring_back(found.podman_id, tcp_established=True, file_locks=True)

@@ -7,7 +7,7 @@ import re
 
 from vhal.spec import Model
 from vhal_containers.engine import Engine
-from vhal_containers.migration.reach import Reach, ReachError, reach
+from vhal_containers.reach import Reach, ReachError, reach
 
 _VERSION = re.compile(r"Version:\s*(\d+)\.(\d+)")
 _LINE = re.compile(r"^(?:flags|Features)\s*:\s*(.*)$", re.MULTILINE)

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from vhal.driver import Answer, Blocker, Context, MigrationPolicy, Offer, Progress, Ticket, Transfer
 from vhal.errors import HostUnreachable, MigrationFailed, MigrationInDoubt, VhalError
 from vhal.spec import Bytes, MachineState
-from vhal_containers import changes, criu
+from vhal_containers import changes, criu, orphans
 from vhal_containers.address import Address
 from vhal_containers.api import ApiError, Failure, Libpod, Unreachable
 from vhal_containers.api.feed import Feed
@@ -23,7 +23,7 @@ from vhal_containers.api.types import Container
 from vhal_containers.engine import NOT_FOUND, Engine
 from vhal_containers.identity import EPOCH
 from vhal_containers.inventory import Found, Inventory
-from vhal_containers.migration import image_transfer, orphans
+from vhal_containers.migration import image_transfer
 from vhal_containers.migration.archive import (
     BrokenArchive,
     CheckpointFilter,

@@ -22,7 +22,7 @@ from vhal_containers.engine_process import EngineProcess
 RUN_S = 15.0
 _CONNECT_S = 10
 _PIECE = 1 << 16
-_SPACES = ("net", "mnt", "pid")
+_SPACES = ("net", "mnt", "pid", "cgroup")
 _LISTENERS = ("podman", "systemd", "init")
 """Who listens at an engine's socket. Anybody else (the ssh of a forwarded one, a proxy) doesn't say where it is."""
 
@@ -104,12 +104,12 @@ class Nearby:
         return _stream([*self._entering(_SPACES), *argv], tuple(self._spaces.values()), environment)
 
     def run(self, argv: Sequence[str], *, input: str = "", files: bool = False) -> str:
-        spaces = ("net", "mnt", "pid") if files else ("net",)
+        spaces = _SPACES if files else ("net",)
         environment = {"PATH": self._path if files else os.environ.get("PATH", self._path), "LC_ALL": "C"}
         return _run([*self._entering(spaces), *argv], input, tuple(self._spaces.values()), environment)
 
     def _entering(self, spaces: Sequence[str]) -> list[str]:
-        names = {"net": "--net", "mnt": "--mount", "pid": "--pid"}
+        names = {"net": "--net", "mnt": "--mount", "pid": "--pid", "cgroup": "--cgroup"}
         return ["nsenter", *(f"{names[space]}=/proc/self/fd/{self._spaces[space]}" for space in spaces), "--"]
 
     def close(self) -> None:
