@@ -10,9 +10,9 @@ from vhal_mock.world import World, swap_default
 
 from tests.cli.harness import Cli
 from vhal.driver.fault import Fault
-from vhal.fleet import ganeti
+from vhal.fleet.formats import ganeti
+from vhal.fleet.formats.sample import sample
 from vhal.fleet.plan import Plan
-from vhal.fleet.sample import sample
 
 
 @pytest.fixture

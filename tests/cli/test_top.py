@@ -21,9 +21,9 @@ import pytest
 import vhal
 from tests.cli.harness import Cli
 from tests.unit.fleets import fleet, host, machine
-from vhal.fleet.carrier import steps
+from vhal.fleet.moves.carrier import steps
+from vhal.fleet.moves.works import PLAN
 from vhal.fleet.plan import HostChange, Move, Plan
-from vhal.fleet.works import PLAN
 from vhal.journal import Journal, StepState
 from vhal.spec.units import Bytes
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from tests.fleet.stand import Stand, places, world
 from vhal.errors import InsufficientResources, InvalidSpec, NotFound
-from vhal.fleet.apply import apply
-from vhal.fleet.drain import plan_drain, plan_restore
+from vhal.fleet.moves.apply import apply
+from vhal.fleet.moves.drain import plan_drain, plan_restore
+from vhal.fleet.moves.works import drained
 from vhal.fleet.plan import Plan
 from vhal.fleet.rules import Apart, Never, Only, Rule, Stay, Together
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
-from vhal.fleet.works import drained
 from vhal.journal import Journal
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.units import Bytes

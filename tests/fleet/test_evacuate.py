@@ -12,10 +12,10 @@ import vhal
 from tests.fleet.stand import Stand
 from vhal.driver.fault import Fault
 from vhal.errors import HostUnreachable, InvalidSpec, NotFenced, NotFound, OperationAborted
-from vhal.fleet.applied import MoveEvent
-from vhal.fleet.apply import apply
-from vhal.fleet.drain import plan_drain
-from vhal.fleet.evacuate import evacuate, plan_evacuate
+from vhal.fleet.moves.applied import MoveEvent
+from vhal.fleet.moves.apply import apply
+from vhal.fleet.moves.drain import plan_drain
+from vhal.fleet.moves.evacuate import evacuate, plan_evacuate
 from vhal.fleet.plan import Plan
 from vhal.fleet.snapshot import FleetSnapshot
 from vhal.journal import Journal

@@ -15,14 +15,14 @@ import pytest
 from tests.fleet.stand import Stand, places, world
 from vhal.driver.fault import Fault
 from vhal.errors import InvalidSpec, NotFound
-from vhal.fleet.applied import ApplySettings, MoveEvent
-from vhal.fleet.apply import apply
-from vhal.fleet.drain import plan_drain
+from vhal.fleet.moves.applied import ApplySettings, MoveEvent
+from vhal.fleet.moves.apply import apply
+from vhal.fleet.moves.drain import plan_drain
+from vhal.fleet.moves.works import unfinished
 from vhal.fleet.plan import Plan
-from vhal.fleet.policy import WatchPolicy
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load
-from vhal.fleet.watch import Decision, Round, Watch, heats
-from vhal.fleet.works import unfinished
+from vhal.fleet.watch.policy import WatchPolicy
+from vhal.fleet.watch.watch import Decision, Round, Watch, heats
 from vhal.journal import Journal
 from vhal.spec.units import Bytes
 

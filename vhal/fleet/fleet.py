@@ -2,8 +2,8 @@
 
 A fleet opens its hosts when they are first needed, and asks all of them at once. What is decided is decided from a
 :meth:`Fleet.snapshot`: where a machine goes is :mod:`vhal.fleet.placement`, which machines move is
-:mod:`vhal.fleet.balance` and :mod:`vhal.fleet.drain`; how they move is :mod:`vhal.fleet.apply`. A fleet keeps no
-inventory: between two snapshots it remembers only loads.
+:mod:`vhal.fleet.balance` and :mod:`vhal.fleet.moves.drain`; how they move is :mod:`vhal.fleet.moves.apply`. A fleet
+keeps no inventory: between two snapshots it remembers only loads.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from vhal.errors import HostUnreachable, InvalidSpec, NotFound, VhalError
-from vhal.fleet.ask import PATIENCE_S, ask
 from vhal.fleet.contradiction import refuse_contradictions
-from vhal.fleet.entry import Keeping
-from vhal.fleet.inventory import Inventory, look, machine, once
-from vhal.fleet.member import Member
-from vhal.fleet.meter import HALF_LIFE_S, Meter
-from vhal.fleet.roster import Given, members
+from vhal.fleet.members.ask import PATIENCE_S, ask
+from vhal.fleet.members.entry import Keeping
+from vhal.fleet.members.inventory import Inventory, look, machine, once
+from vhal.fleet.members.member import Member
+from vhal.fleet.members.meter import HALF_LIFE_S, Meter
+from vhal.fleet.members.roster import Given, members
 from vhal.fleet.rules import AnyRule
 from vhal.fleet.selector import Selector, selected
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost
@@ -30,12 +30,12 @@ from vhal.host import Host
 from vhal.machine import Machine
 
 if TYPE_CHECKING:
-    from vhal.fleet.applied import Applied, ApplySettings
-    from vhal.fleet.carrier import OnEvent, Replan
-    from vhal.fleet.explanation import Explanation
+    from vhal.fleet.figures.report import UseReport
+    from vhal.fleet.moves.applied import Applied, ApplySettings
+    from vhal.fleet.moves.carrier import OnEvent, Replan
+    from vhal.fleet.placement.explanation import Explanation
+    from vhal.fleet.placement.scores import Policy
     from vhal.fleet.plan import Plan
-    from vhal.fleet.report import UseReport
-    from vhal.fleet.scores import Policy
     from vhal.fleet.settings import BalanceSettings
     from vhal.journal import Journal
     from vhal.spec.machine import MachineSpec
@@ -60,7 +60,7 @@ class Fleet:
             names that they shall have. Without names they are called by what is special in their URLs.
         rules: What must hold.
         defaults: For hosts that say nothing themselves.
-        half_life_s: Of what is known of loads: see :mod:`vhal.fleet.meter`.
+        half_life_s: Of what is known of loads: see :mod:`vhal.fleet.members.meter`.
         patience_s: How long a host may take to answer.
         clock: What snapshots are dated with, in seconds.
 
@@ -248,7 +248,7 @@ class Fleet:
             vhal.errors.InvalidSpec: Its options don't fit a backend, or there is no such policy.
             vhal.errors.HostUnreachable: The host that was chosen stopped answering: look whether it was made.
         """
-        from vhal.fleet.creation import Creation
+        from vhal.fleet.placement.creation import Creation
 
         return Creation(self, spec, policy, selected(on), over_s).run(timeout_s)
 
@@ -256,13 +256,13 @@ class Fleet:
         self, spec: MachineSpec, policy: Policy = "balance", *, on: str | Selector = "", over_s: float = 0.0
     ) -> Explanation:
         """Return where :meth:`create` would make a machine now, and what is said of each host; makes nothing."""
-        from vhal.fleet.creation import Creation
+        from vhal.fleet.placement.creation import Creation
 
         return Creation(self, spec, policy, selected(on), over_s).explain()
 
     def report(self, *, over_s: float = 0.0) -> UseReport:
         """Return what is bought, allocated, used and wasted, now; ``over_s`` is as in :meth:`snapshot`."""
-        from vhal.fleet import report
+        from vhal.fleet.figures import report
 
         return report.report(self.snapshot(over_s=over_s))
 
@@ -283,15 +283,15 @@ class Fleet:
         return plan_balance(self.snapshot(over_s=over_s, movable=True), settings)
 
     def plan_drain(self, *hosts: str, strict: bool = False) -> Plan:
-        """Return the moves that empty hosts now; as :func:`vhal.fleet.drain.plan_drain`."""
-        from vhal.fleet.drain import plan_drain
+        """Return the moves that empty hosts now; as :func:`vhal.fleet.moves.drain.plan_drain`."""
+        from vhal.fleet.moves.drain import plan_drain
 
         return plan_drain(self.snapshot(movable=True), hosts, strict=strict)
 
     def plan_restore(self, host: str, *, empty: bool = False, journal: Journal | None = None) -> Plan:
-        """Return the moves that bring back what a drain took away; as :func:`vhal.fleet.drain.plan_restore`."""
-        from vhal.fleet.drain import plan_restore
-        from vhal.fleet.works import opened
+        """Return the moves that bring back what a drain took away; as :func:`vhal.fleet.moves.drain.plan_restore`."""
+        from vhal.fleet.moves.drain import plan_restore
+        from vhal.fleet.moves.works import opened
 
         with opened(journal) as book:
             return plan_restore(self.snapshot(movable=True), host, book, empty=empty)
@@ -306,8 +306,8 @@ class Fleet:
         on_event: OnEvent | None = None,
         timeout_s: float | None = None,
     ) -> Applied:
-        """Carry ``plan`` out on this fleet; what that means, :func:`vhal.fleet.apply.apply` says."""
-        from vhal.fleet.apply import apply
+        """Carry ``plan`` out on this fleet; what that means, :func:`vhal.fleet.moves.apply.apply` says."""
+        from vhal.fleet.moves.apply import apply
 
         return apply(plan, self, settings, journal=journal, replan=replan, on_event=on_event, timeout_s=timeout_s)
 

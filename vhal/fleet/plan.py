@@ -1,6 +1,7 @@
 """What shall be moved, why, what it costs, and what comes of it. Data: it can be shown, kept, and carried out later.
 
-Who makes one is :mod:`vhal.fleet.balance` or :mod:`vhal.fleet.drain`; who carries it out is :mod:`vhal.fleet.carrier`.
+Who makes one is :mod:`vhal.fleet.balance` or :mod:`vhal.fleet.moves.drain`; who carries it out is
+:mod:`vhal.fleet.moves.carrier`.
 """
 
 from __future__ import annotations

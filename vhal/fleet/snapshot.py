@@ -1,7 +1,7 @@
 """A fleet at one moment: its hosts, its machines, and what must hold. Everything that is decided is decided from this.
 
 It is data, with no connection behind it: it can be kept in a file, and gives the same decision again anywhere. Who
-takes it is :mod:`vhal.fleet.inventory`.
+takes it is :mod:`vhal.fleet.members.inventory`.
 """
 
 from __future__ import annotations

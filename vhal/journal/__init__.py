@@ -5,7 +5,7 @@ has ended; whoever comes later sees which steps may have been under way. What a 
 the engines are asked. What ended stays for a while, so that a drain can be undone.
 
 It knows no machines. What kinds of works and steps there are, and what their data means, is up to those who write
-them: :mod:`vhal.fleet.carrier`.
+them: :mod:`vhal.fleet.moves.carrier`.
 """
 
 from vhal.journal.file import FORMAT, Held, Journal, default_path

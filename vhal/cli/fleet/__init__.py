@@ -61,8 +61,8 @@ def _mark(fleet: Fleet) -> None:
 
     if not default_path().exists():
         return  # nothing was ever drained from here
+    from vhal.fleet.moves.works import drained
     from vhal.fleet.snapshot import HostStatus
-    from vhal.fleet.works import drained
 
     with Journal() as journal:
         found = drained(journal)

@@ -19,7 +19,7 @@ from vhal.cli.progress import follow
 from vhal.errors import PlacementRefused
 
 if TYPE_CHECKING:
-    from vhal.fleet.scores import Policy
+    from vhal.fleet.placement.scores import Policy
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -82,7 +82,7 @@ def plan(
 
 
 def _read(source: Path, util: Path | None) -> FleetSnapshot:
-    from vhal.fleet import ganeti
+    from vhal.fleet.formats import ganeti
     from vhal.fleet.snapshot import FleetSnapshot
 
     if util is None and _is_json(source):

@@ -15,8 +15,8 @@ from vhal.driver.answer import YES
 from vhal.driver.capability import METRICS, MIGRATION
 from vhal.driver.context import Context
 from vhal.errors import InvalidConfig, Unsupported, VhalError
-from vhal.fleet.coming import whole_gpus
-from vhal.fleet.meter import Meter
+from vhal.fleet.members.meter import Meter
+from vhal.fleet.placement.coming import whole_gpus
 from vhal.fleet.rules import Rule
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
 from vhal.spec.frozen import FrozenDict
@@ -25,7 +25,7 @@ from vhal.spec.units import Bytes
 
 if TYPE_CHECKING:
     from vhal.driver.answer import Answer
-    from vhal.fleet.member import Member
+    from vhal.fleet.members.member import Member
     from vhal.host import Host
     from vhal.layers.guard import Guard
     from vhal.machine import Machine

@@ -1,7 +1,7 @@
 """Empties hosts for maintenance, over all others at once, and brings back what was taken away.
 
-The plans are data and carried out by :mod:`vhal.fleet.apply`. A host that is dead is another matter:
-:mod:`vhal.fleet.evacuate`.
+The plans are data and carried out by :mod:`vhal.fleet.moves.apply`. A host that is dead is another matter:
+:mod:`vhal.fleet.moves.evacuate`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vhal.errors import HostUnreachable, InsufficientResources, InvalidSpec, NotFound
-from vhal.fleet.applied import MoveResult
 from vhal.fleet.cost import moved
-from vhal.fleet.emptying import LEFT, Emptying, changes
+from vhal.fleet.moves.applied import MoveResult
+from vhal.fleet.moves.emptying import LEFT, Emptying, changes
+from vhal.fleet.moves.works import PLAN
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.room import Room
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
-from vhal.fleet.works import PLAN
 from vhal.journal import Journal, StepState
 
 

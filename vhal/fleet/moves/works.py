@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from vhal.journal import Journal, Work
 
 PLAN = "plan"
-"""Moves of a plan: see :mod:`vhal.fleet.apply`."""
+"""Moves of a plan: see :mod:`vhal.fleet.moves.apply`."""
 
 EVACUATION = "evacuation"
-"""Machines of a dead host, started elsewhere: see :mod:`vhal.fleet.evacuate`."""
+"""Machines of a dead host, started elsewhere: see :mod:`vhal.fleet.moves.evacuate`."""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """One host of a fleet, opened when it is first needed and again when its connection died.
 
-It asks nothing by itself, and doesn't decide what a missing answer means: that is :mod:`vhal.fleet.inventory`.
+It asks nothing by itself, and doesn't decide what a missing answer means: that is :mod:`vhal.fleet.members.inventory`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from vhal.errors import HostUnreachable, InvalidSpec, InvalidState
-from vhal.fleet.entry import HostEntry
+from vhal.fleet.members.entry import HostEntry
 from vhal.fleet.snapshot import HostStatus
 from vhal.host import Host, connect
 

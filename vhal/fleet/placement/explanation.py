@@ -1,6 +1,6 @@
 """Why a machine goes where it goes: what was said of each host. Data, and a table for people.
 
-Who says it is :mod:`vhal.fleet.placement`.
+Who says it is :mod:`vhal.fleet.placement.placement`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Makes a machine on the host that placement chooses, and on the next best where that one's engine says no.
 
 1. A snapshot is taken, and the engines of the hosts that could take the machine are asked whether they would.
-2. A host is chosen and claimed in one step (:mod:`vhal.fleet.claims`).
+2. A host is chosen and claimed in one step (:mod:`vhal.fleet.placement.claims`).
 3. The machine is made there. If the engine says no after all, the claim is given back and the next best is chosen.
 
 Where the end of a creation isn't known, since the host stopped answering, no other host is tried: there would be two.
@@ -22,18 +22,18 @@ from vhal.errors import (
     Unsupported,
     VhalError,
 )
-from vhal.fleet.claims import Claim, Claims, claims_of
-from vhal.fleet.coming import coming
-from vhal.fleet.explanation import Explanation
-from vhal.fleet.extension import extensions
-from vhal.fleet.placement import explain
+from vhal.fleet.placement.claims import Claim, Claims, claims_of
+from vhal.fleet.placement.coming import coming
+from vhal.fleet.placement.explanation import Explanation
+from vhal.fleet.placement.extension import extensions
+from vhal.fleet.placement.placement import explain
 from vhal.fleet.snapshot import SeenMachine
 from vhal.operation import call_context
 from vhal.registry import registry
 
 if TYPE_CHECKING:
     from vhal.fleet.fleet import Fleet
-    from vhal.fleet.scores import Policy
+    from vhal.fleet.placement.scores import Policy
     from vhal.fleet.selector import Selector
     from vhal.machine import Machine
     from vhal.spec.machine import MachineSpec
