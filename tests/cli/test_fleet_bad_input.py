@@ -13,6 +13,7 @@ from vhal_mock.world import World
 import vhal
 from tests.cli.harness import Cli
 from vhal.fleet.fleet import Fleet
+from vhal.fleet.plan import Plan
 from vhal.fleet.snapshot import FleetSnapshot
 
 FILE = """
@@ -137,8 +138,32 @@ def test_a_snapshot_of_another_version(cli: Cli, tmp_path: Path, format: object)
     path.write_text(json.dumps({"format": format, "hosts": []}))
     error = cli.error("fleet", "plan", "--from", str(path), code=2)
     assert error["code"] == "invalid-spec"
-    assert f"it is of format {format}, and this vhal reads 1: take it anew, or update" in error["message"]
+    assert f"it is of format {format}, and this vhal reads 1: make it anew, or update" in error["message"]
     assert error["hint"]
+
+
+@pytest.mark.parametrize("format", [0, 2, "x"])
+@pytest.mark.parametrize("command", ["apply", "show"])
+def test_a_plan_of_another_version(cli: Cli, tmp_path: Path, format: object, command: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({"format": format, "snapshot": ""}))
+    error = cli.error("fleet", command, str(path), code=2)
+    assert error["code"] == "invalid-spec"
+    assert f"it is of format {format}, and this vhal reads 1: make it anew, or update" in error["message"]
+    assert "'vhal fleet plan --output FILE'" in error["hint"]
+
+
+def test_snapshots_and_plans_say_of_which_version_they_are(
+    cli: Cli, tmp_path: Path, fleet_file: Callable[[str], str]
+) -> None:
+    snapshot, plan, drain = (tmp_path / f"{name}.json" for name in ("fleet", "plan", "drain"))
+    cli("fleet", "capture", str(snapshot), "--fleet", fleet_file(FILE))
+    cli("fleet", "plan", "--from", str(snapshot), "--output", str(plan))
+    with Fleet({"a": "mock:///a", "b": "mock:///b"}) as fleet:
+        made = fleet.plan_drain("a")
+    made.save(drain)
+    assert [json.loads(path.read_text())["format"] for path in (snapshot, plan, drain)] == [1, 1, 1]
+    assert Plan.load(drain) == made
 
 
 def test_a_snapshot_whose_rules_contradict_each_other(

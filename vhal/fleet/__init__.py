@@ -5,7 +5,8 @@ Begin with :class:`vhal.fleet.fleet.Fleet`. Everything that decides is a pure fu
 
 The nouns lie here: ``snapshot`` and ``room`` (what there is, and what is left of it), ``rules``, ``contradiction`` and
 ``selector`` (what must hold, and of what), ``plan``, ``cost`` and ``settings`` (what shall move), ``file`` (what a
-fleet is described in). What is done with them has a folder each, from what users hold down to what is asked:
+fleet is described in) and ``document`` (what is kept in files). What is done with them has a folder each, from what
+users hold down to what is asked:
 
 - ``watch``: a hot host is cooled, again and again
 - ``figures``: how well a fleet is used, for people and for Prometheus

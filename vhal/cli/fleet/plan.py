@@ -76,7 +76,7 @@ def plan(
         snapshot = opened(session, file, urls).snapshot(over_s=over, movable=True)
     made = plan_balance(snapshot, wanted)
     if output is not None:
-        write(output, made.model_dump_json(exclude_defaults=True) + "\n")
+        write(output, made.text())
     tell(session, made, snapshot, plot, html)
     warn(session, snapshot)
 
