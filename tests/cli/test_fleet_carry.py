@@ -18,6 +18,7 @@ from vhal.fleet.fleet import Fleet
 from vhal.fleet.moves.applied import MoveEvent
 from vhal.fleet.moves.apply import apply
 from vhal.fleet.moves.drain import plan_drain
+from vhal.fleet.moves.works import unfinished
 from vhal.fleet.plan import Plan
 from vhal.fleet.snapshot import FleetSnapshot
 from vhal.journal import Journal
@@ -158,7 +159,7 @@ def killed(tmp_path: Path) -> str:
         plan = Plan.load(planned(tmp_path))
         with pytest.raises(Killed):
             apply(plan, fleet, ApplySettings(fleet=1), journal=journal, on_event=die)
-        (work,) = journal.works(ended=False)
+        (work,) = unfinished(journal)
     return work.id
 
 

@@ -16,6 +16,7 @@ from vhal.fleet.moves.applied import MoveEvent
 from vhal.fleet.moves.apply import apply
 from vhal.fleet.moves.drain import plan_drain
 from vhal.fleet.moves.evacuate import evacuate, plan_evacuate
+from vhal.fleet.moves.works import EVACUATION
 from vhal.fleet.plan import Plan
 from vhal.fleet.snapshot import FleetSnapshot
 from vhal.journal import Journal
@@ -159,7 +160,7 @@ def test_it_may_be_repeated_after_it_died_in_the_middle(stand: Stand, journal: J
     applied = evacuate(plan, stand, SPECS, CUT, journal=journal)
     assert [str(result.outcome) for result in applied.moves] == ["there", "moved"]
     assert set(running(stand.world)) == {"web", "db"}
-    assert journal.works(ended=False) == []
+    assert journal.works(EVACUATION, ended=False) == []
 
 
 def test_one_that_fails_leaves_nothing_and_the_others_go_on(stand: Stand, journal: Journal) -> None:

@@ -332,6 +332,16 @@ class Held:
         self.release()
 
 
+@contextmanager
+def opened(journal: Journal | None) -> Iterator[Journal]:
+    """Give the journal, or the user's for as long as the block runs."""
+    if journal is not None:
+        yield journal
+    else:
+        with Journal() as mine:
+            yield mine
+
+
 def default_path() -> Path:
     """Return where the journal is if nobody says: ``VHAL_JOURNAL``, else a file among the user's state."""
     named = os.environ.get("VHAL_JOURNAL")

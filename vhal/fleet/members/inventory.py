@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 _NEAREST = (MachineState.RUNNING, MachineState.MIGRATING, MachineState.PAUSED, MachineState.SAVED)
 """Of two copies of a machine that is on its way, which one is it?"""
 
+_UNKNOWN = "unknown:"
+"""What stands for the uuid of a host that never answered, with its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -169,6 +172,11 @@ def _gpus(info: MachineInfo, answer: Look | None) -> dict[str, int]:
     return held
 
 
+def known_uuid(host: SeenHost) -> str | None:
+    """Return the uuid of a host of a snapshot, or None where the host never told it."""
+    return None if host.uuid.startswith(_UNKNOWN) else host.uuid
+
+
 def newer(info: MachineInfo, other: MachineInfo) -> bool:
     """Return whether this is the machine, and the other its copy: it is on its way from or to another host."""
 
@@ -215,7 +223,7 @@ def _seen(member: Member, answer: Look) -> SeenHost:
 def _unreachable(member: Member, error: VhalError) -> SeenHost:
     return SeenHost(
         name=member.name,
-        uuid=member.uuid or f"unknown:{member.name}",
+        uuid=member.uuid or f"{_UNKNOWN}{member.name}",
         url=member.url,
         backend=member.backend,
         status=HostStatus.UNREACHABLE,

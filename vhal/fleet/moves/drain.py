@@ -41,7 +41,7 @@ def plan_drain(snapshot: FleetSnapshot, hosts: Iterable[str], *, strict: bool = 
     if not any(host.status is HostStatus.UP for host in draining.hosts) and any(snapshot.on[name] for name in emptied):
         raise InsufficientResources(
             f"{', '.join(emptied)} can't be drained: no other host takes machines",
-            hint="leave one of them out, or let another be used again: 'vhal fleet restore'",
+            hint="leave one of them out, or let another be used again: 'vhal fleet uncordon', 'vhal fleet restore'",
         )
     search = Emptying(draining, emptied, "is being drained")
     search.run()
@@ -145,6 +145,6 @@ def _taken(journal: Journal, host: str) -> list[MoveResult]:
             return [result for result in results if result.outcome.arrived and result.move.source == host]
     raise NotFound(
         f"the journal {journal.path} knows of no drain of {host}",
-        hint="only the last drains are kept; 'vhal fleet plan' evens out the load instead",
+        hint="only the last drains are kept; 'vhal fleet uncordon' lets it be used, 'vhal fleet plan' fills it",
         host=host,
     )

@@ -16,14 +16,16 @@ from collections.abc import Callable, Mapping
 
 from vhal.driver.context import Progress
 from vhal.errors import InvalidSpec, InvalidState, NotFenced, NotFound, VhalError
+from vhal.fleet.members.cordon import cordon
+from vhal.fleet.members.inventory import known_uuid
 from vhal.fleet.moves.applied import Applied, MoveEvent, MoveResult, Outcome
 from vhal.fleet.moves.carrier import Hosts, OnEvent, steps
 from vhal.fleet.moves.emptying import LEFT, Emptying, changes
-from vhal.fleet.moves.works import EVACUATION, opened
+from vhal.fleet.moves.works import EVACUATION
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenMachine
 from vhal.host import Host
-from vhal.journal import Journal, StepState
+from vhal.journal import Journal, StepState, opened
 from vhal.operation import call_context
 from vhal.spec.machine import MachineKind, MachineSpec
 from vhal.spec.state import MachineState
@@ -129,6 +131,8 @@ def evacuate(
     with opened(journal) as book:
         _end_former(book)
         with book.begin(EVACUATION, {"host": host, "fenced": statement}, steps(plan.moves)) as work:
+            reason = f"work {work.id} started its machines elsewhere: delete them here first"
+            cordon(book, host, known_uuid(now.host(host)), HostStatus.DRAINING, reason)
             begun_s = time.monotonic()
             for place, move in enumerate(plan.moves):
                 ctx.check()

@@ -19,12 +19,12 @@ from vhal.fleet.balance import plan_balance
 from vhal.fleet.moves.applied import Applied
 from vhal.fleet.moves.apply import apply, resume
 from vhal.fleet.moves.carrier import Hosts, OnEvent
-from vhal.fleet.moves.works import drained, opened, unfinished
+from vhal.fleet.moves.works import unfinished
 from vhal.fleet.plan import Plan
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
 from vhal.fleet.watch.policy import WatchPolicy
-from vhal.journal import Journal
+from vhal.journal import Journal, opened
 from vhal.operation import part
 
 HOUR_S = 3600.0
@@ -124,8 +124,6 @@ class Watch:
     def rounds(self) -> Iterator[Round]:
         """Yield each look at the fleet, until :meth:`stop`. What was left in the middle is finished first."""
         with opened(self._journal) as journal:
-            for name, work in drained(journal).items():
-                self._fleet.mark(name, HostStatus.DRAINING, f"work {work} emptied it")
             while not self._stopped.is_set():
                 yield self._round(journal)
                 self._wait(self._policy.every_s)
