@@ -192,7 +192,9 @@ def test_it_is_about_the_host_whatever_it_is_called(w: World) -> None:
 def test_a_host_that_does_not_answer_can_be_cordoned_by_its_name(w: World) -> None:
     w.host("b").trouble.crash()
     cordon(w, "b", reason="it was repaired badly")
-    assert status(w, "b")[0] == "unreachable"
+    seen, reason = status(w, "b")
+    assert seen == "unreachable"
+    assert reason.endswith("; it is cordoned, too: it was repaired badly")
     w.host("b").trouble.recover()
     assert status(w, "b") == ("cordoned", "it was repaired badly")
     assert uncordon(w, "b") == ("b",)

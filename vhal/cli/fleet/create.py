@@ -69,7 +69,7 @@ def explain(
         for note in found.notes:
             session.note(f"warning: {note}")
     if found.chosen is None:
-        session.note(found.refusal)
+        session.note(f"{found.refusal}\nhint: {found.remedy}")
         click.get_current_context().exit(PlacementRefused.exit_code)
 
 

@@ -221,13 +221,15 @@ def _seen(member: Member, answer: Look) -> SeenHost:
 
 
 def _unreachable(member: Member, error: VhalError) -> SeenHost:
+    # What is kept off it still is when it answers again.
+    also = "" if member.status is HostStatus.UP else f"; it is {member.status}, too: {member.reason}".rstrip(": ")
     return SeenHost(
         name=member.name,
         uuid=member.uuid or f"{_UNKNOWN}{member.name}",
         url=member.url,
         backend=member.backend,
         status=HostStatus.UNREACHABLE,
-        reason=str(error),
+        reason=f"{error}{also}",
         labels=member.entry.labels,
     )
 

@@ -119,8 +119,8 @@ def _draining(snapshot: FleetSnapshot, emptied: Sequence[str]) -> FleetSnapshot:
         host = snapshot.host(name)
         if host.status is HostStatus.UNREACHABLE:
             raise InvalidSpec(
-                f"host {name} can't be drained: it is unreachable ({host.reason or 'it does not answer'})",
-                hint="once it is surely dead, its machines can be started elsewhere: evacuate",
+                f"host {name} can't be drained: it is unreachable: {host.reason or 'it does not answer'}",
+                hint="once it is surely dead, 'vhal fleet evacuate' can start its machines elsewhere",
                 host=name,
             )
     return snapshot.marked(emptied, HostStatus.DRAINING)

@@ -124,8 +124,12 @@ class Creation:
         self._refuse_name({machine.name: machine.host for machine in claimed})
         explanation = self.explain(claimed)
         if explanation.chosen is None:
+            more = "" if explanation.larger else "; 'vhal fleet explain' says of each host why not"
             raise PlacementRefused(
-                explanation.refusal, hint=_hint(explanation), explanation=explanation, machine=self._spec.name
+                explanation.refusal,
+                hint=explanation.remedy + more,
+                explanation=explanation,
+                machine=self._spec.name,
             )
         return self._snapshot.host(explanation.chosen).uuid, coming(self._spec, explanation.chosen)
 
@@ -138,9 +142,3 @@ class Creation:
                 host=place,
                 machine=self._spec.name,
             )
-
-
-def _hint(explanation: Explanation) -> str:
-    if explanation.larger:
-        return "make it smaller, or add a larger host to the fleet"
-    return "make room, loosen a rule, or add a host; 'vhal fleet explain' says of each host why not"

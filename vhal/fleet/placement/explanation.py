@@ -66,6 +66,13 @@ class Explanation(Model):
         more = f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
         return f"no host can take machine {self.machine!r}: {'; '.join(said[:SHOWN]) or 'there is none'}{more}"
 
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        if self.larger:
+            return "make it smaller, or add a larger host to the fleet"
+        return "make room, loosen a rule, or add a host"
+
     def __str__(self) -> str:
         rows: list[Sequence[str]] = [("HOST", "SCORE", "WHY")]
         rows += [(each.host, f"{each.total:.3f}" if each.fits else "-", each.why) for each in self.verdicts]
