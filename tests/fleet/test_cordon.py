@@ -15,7 +15,7 @@ from vhal.errors import Busy, InvalidState, JournalError, NotFound, PlacementRef
 from vhal.fleet.fleet import Fleet
 from vhal.fleet.members.cordon import cordons
 from vhal.fleet.members.entry import HostEntry
-from vhal.fleet.moves.applied import MoveEvent
+from vhal.fleet.moves.applied import ApplySettings, MoveEvent
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import HostStatus
 from vhal.fleet.watch.policy import WatchPolicy
@@ -91,6 +91,23 @@ def test_a_plan_from_before_is_refused(w: World) -> None:
             fleet.apply(plan)
         assert caught.value.code == "plan-outdated"
     assert set(places(w).values()) == {"a"}
+
+
+def test_a_host_that_is_cordoned_while_a_plan_is_carried_out_gets_no_more(w: World) -> None:
+    def cordoned(event: MoveEvent) -> None:
+        if event.kind == "ended" and event.place == 0:
+            cordon(w, event.move.destination)
+
+    with opened(w) as fleet:
+        applied = fleet.drain("a", on_event=cordoned, settings=ApplySettings(fleet=1, replans=0))
+    first, *others = applied.moves
+    spared = [result for result in others if result.move.destination == first.move.destination]
+    assert {str(result.outcome) for result in spared} == {"refused"}
+    assert {result.error for result in spared} == {f"{first.move.destination} is cordoned: a fan"}
+    # With a new plan they find another place.
+    with opened(w) as fleet:
+        fleet.drain("a").check()
+    assert list(places(w).values()).count(first.move.destination) == 1
 
 
 def test_a_watch_heeds_what_comes_and_goes_meanwhile(w: World) -> None:

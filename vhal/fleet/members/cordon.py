@@ -30,6 +30,9 @@ class Cordon:
     """:attr:`~vhal.fleet.snapshot.HostStatus.CORDONED`, or draining where its machines shall leave, too."""
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.host} is {self.status}" + (f": {self.reason}" if self.reason else "")
+
     def is_of(self, name: str, uuid: str | None) -> bool:
         """Return whether it is about a host; None is for the uuid of one that hasn't answered yet."""
         return self.uuid == uuid if self.uuid and uuid else self.host == name

@@ -24,6 +24,7 @@ from vhal.errors import (
     Unsupported,
     VhalError,
 )
+from vhal.fleet.members.cordon import cordons
 from vhal.fleet.moves.applied import Applied, ApplySettings, MoveEvent, MoveResult, Outcome
 from vhal.fleet.moves.present import Present, refused
 from vhal.fleet.placement.claims import Claims, claims_of
@@ -320,6 +321,10 @@ class Carrier:
 
         try:
             source, destination = self._fleet.host(move.source), self._fleet.host(move.destination)
+            # Somebody may have cordoned it since the plan was begun.
+            for each in cordons(self._work.journal):
+                if each.is_of(move.destination, destination.uuid):
+                    return refused(move, str(each))
             since_s = Claims.now_s()
             settled = self._present.look(move, source, destination)
             if settled is not None:
