@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vhal.fleet.snapshot import HostStatus
-from vhal.journal import Journal, default_path, opened
+from vhal.journal import Journal, default_path
 
 CORDON = "cordon"
 """The kind of its works: without steps, and not ended as long as it holds, so that the journal doesn't forget it."""
@@ -74,9 +74,12 @@ def kept(journal: Journal | None) -> list[Cordon]:
     Raises:
         vhal.errors.JournalError: It can't be read.
     """
-    if journal is None and not default_path().exists():
+    if journal is not None:
+        return cordons(journal)
+    if not default_path().exists():
         return []
-    with opened(journal) as book:
+    # With each snapshot: reading all of a large journal would take longer than asking the hosts.
+    with Journal(checked=False) as book:
         return cordons(book)
 
 
