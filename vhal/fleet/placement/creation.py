@@ -9,8 +9,8 @@ Where the end of a creation isn't known, since the host stopped answering, no ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from vhal.driver.capability import CREATE
 from vhal.errors import (
@@ -27,16 +27,31 @@ from vhal.fleet.placement.coming import coming
 from vhal.fleet.placement.explanation import Explanation
 from vhal.fleet.placement.extension import extensions
 from vhal.fleet.placement.placement import explain
-from vhal.fleet.snapshot import SeenMachine
+from vhal.fleet.snapshot import FleetSnapshot, SeenMachine
 from vhal.operation import call_context
 from vhal.registry import registry
 
 if TYPE_CHECKING:
-    from vhal.fleet.fleet import Fleet
     from vhal.fleet.placement.scores import Policy
     from vhal.fleet.selector import Selector
+    from vhal.host import Host
     from vhal.machine import Machine
     from vhal.spec.machine import MachineSpec
+
+T = TypeVar("T")
+
+
+class Hosts(Protocol):
+    """What of a fleet is needed to make a machine in it: :class:`vhal.fleet.fleet.Fleet` has it."""
+
+    def host(self, name: str, /) -> Host:
+        """Return an open host."""
+
+    def snapshot(self, *, over_s: float = 0.0) -> FleetSnapshot:
+        """Return what there is now, loads measured for so long before."""
+
+    def ask(self, question: Callable[[Host], T], names: Iterable[str], /) -> dict[str, T | VhalError]:
+        """Put a question to some hosts at once."""
 
 
 class Creation:
@@ -53,7 +68,7 @@ class Creation:
         vhal.errors.InvalidSpec: That is no spec, no policy, or its options don't fit a backend.
     """
 
-    def __init__(self, fleet: Fleet, spec: MachineSpec, policy: Policy, on: Selector, over_s: float = 0.0) -> None:
+    def __init__(self, fleet: Hosts, spec: MachineSpec, policy: Policy, on: Selector, over_s: float = 0.0) -> None:
         if not hasattr(spec, "options_for"):
             raise InvalidSpec(
                 f"a machine is made from a MachineSpec, not from a {type(spec).__name__}",
