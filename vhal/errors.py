@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from vhal.driver.answer import Blocker
-    from vhal.fleet.explanation import Explanation
+    from vhal.fleet.placement.explanation import Explanation
 
 
 class VhalError(Exception):

@@ -13,8 +13,8 @@ from story import carry, console, fleet, lines, step
 import vhal
 from tests.testbed import CounterGuest, Lab, LabError, kernel_cmdline
 from tests.testbed.guest import PORT
-from vhal.fleet.applied import ApplySettings
 from vhal.fleet.balance import plan_balance
+from vhal.fleet.moves.applied import ApplySettings
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.show import text
 

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 import vhal
-from vhal.fleet.applied import Applied, ApplySettings, MoveEvent
-from vhal.fleet.apply import apply
+from vhal.fleet.moves.applied import Applied, ApplySettings, MoveEvent
+from vhal.fleet.moves.apply import apply
 from vhal.fleet.plan import Plan
 from vhal.fleet.show import text
 from vhal.fleet.show.letters import Line

@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.measure import Ratio
-from vhal.fleet import ganeti
 from vhal.fleet.balance import plan_balance
 from vhal.fleet.balance.problem import Problem
 from vhal.fleet.balance.score import objective
-from vhal.fleet.drain import plan_drain
+from vhal.fleet.formats import ganeti
+from vhal.fleet.formats.sample import sample
+from vhal.fleet.moves.drain import plan_drain
 from vhal.fleet.plan import Plan
-from vhal.fleet.sample import sample
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot
 

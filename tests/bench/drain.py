@@ -13,10 +13,10 @@ from statistics import median
 from tests.bench.measure import Ratio, compare, timed
 from tests.bench.real import spec
 from tests.testbed import CounterGuest, Lab
-from vhal.fleet.apply import apply
-from vhal.fleet.drain import plan_drain
-from vhal.fleet.entry import HostEntry
 from vhal.fleet.fleet import Fleet
+from vhal.fleet.members.entry import HostEntry
+from vhal.fleet.moves.apply import apply
+from vhal.fleet.moves.drain import plan_drain
 from vhal.fleet.snapshot import FleetSnapshot, Load, SeenHost, SeenMachine
 from vhal.journal import Journal
 from vhal.spec.units import Bytes

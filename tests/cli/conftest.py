@@ -7,7 +7,7 @@ import pytest
 import vhal_mock.world
 
 import vhal
-import vhal.fleet.creation
+import vhal.fleet.placement.creation
 import vhal.host
 import vhal.opener
 import vhal.registry
@@ -20,7 +20,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> vhal.registry.Registry:
     for name in ("VHAL_HOST", "VHAL_PLUGINS", "VHAL_STRICT_PLUGINS", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     made = vhal.registry.Registry()
-    for module in (vhal.registry, vhal.opener, vhal.host, vhal.fleet.creation):
+    for module in (vhal.registry, vhal.opener, vhal.host, vhal.fleet.placement.creation):
         monkeypatch.setattr(module, "registry", made)
     vhal_mock.world.swap_default(None)
     return made

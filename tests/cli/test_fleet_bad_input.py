@@ -13,6 +13,7 @@ from vhal_mock.world import World
 import vhal
 from tests.cli.harness import Cli
 from vhal.fleet.fleet import Fleet
+from vhal.fleet.plan import Plan
 from vhal.fleet.snapshot import FleetSnapshot
 
 FILE = """
@@ -85,6 +86,7 @@ def words(command: tuple[str, ...], tmp_path: Path) -> tuple[str, ...]:
         (TOGETHER, "contradict each other"),
         ('[hosts.c]\nurl = "nobody"\n', "no host named 'nobody'"),
         ("[[rules]]\nkind = 'apart'\nmachines = 'team'\ndomain = 'rack'\n", "is no label of any host"),
+        ("[[rules]]\nkind = 'only'\nmachines = 'team'\nhosts = 'name=z'\n", "leaves no host for machines 'team'"),
     ],
 )
 def test_a_file_that_makes_no_sense_stops_every_command(
@@ -95,6 +97,19 @@ def test_a_file_that_makes_no_sense_stops_every_command(
     assert error["code"] == ("not-found" if code == 3 else "invalid-config")
     assert said in error["message"]
     assert error["hint"]
+
+
+def test_a_host_that_is_there_under_another_address(cli: Cli, tmp_path: Path, fleet_file: Callable[[str], str]) -> None:
+    fleet = fleet_file(FILE + '[hosts.again]\nurl = "mock:///"\n')
+    for command in [("hosts",), *EVERY]:
+        if "watch" not in command:
+            error = cli.error("fleet", *words(command, tmp_path), "--fleet", fleet, code=2)
+            assert error["code"] == "invalid-config"
+            assert "'a' and 'again' are one host: both have the uuid" in error["message"]
+            assert error["hint"].startswith("leave one of them out of the fleet")
+    # Who watches a fleet goes on watching: its hosts may be mended.
+    look = json.loads(cli("fleet", "watch", "--looks", "1", "--fleet", fleet, "--json").stdout)
+    assert (look["decision"], "'a' and 'again' are one host" in look["reason"]) == ("failed", True)
 
 
 def test_a_dead_host_is_told_of_and_nothing_is_planned_with_it(cli: Cli, fleet_file: Callable[[str], str]) -> None:
@@ -129,6 +144,28 @@ def test_a_machine_that_is_larger_than_any_host(cli: Cli, tmp_path: Path, fleet_
     assert error["code"] == "placement-refused"
     assert "larger than any host: it wants 4 TiB of memory, and the largest has 64 GiB" in error["message"]
     assert "make it smaller" in error["hint"]
+    told = cli("fleet", "explain", str(tmp_path / "huge.toml"), "--fleet", fleet_file(FILE), code=4).stderr
+    assert "larger than any host" in told
+    assert "hint: make it smaller, or add a larger host to the fleet" in told
+
+
+def test_rules_that_leave_no_host_say_what_there_is_to_choose_from(cli: Cli, fleet_file: Callable[[str], str]) -> None:
+    rule = "[[rules]]\nkind = 'only'\nmachines = 'team'\nhosts = 'rack=r9'\n"
+    many = "".join(f'[hosts.h{n}]\nurl = "mock:///h{n}"\nlabels = {{ rack = "r{n}" }}\n' for n in range(3, 12))
+    said = [
+        cli.error("fleet", "hosts", "--fleet", fleet_file(FILE + hosts + rule.replace("r9", "r99")), code=2)["hint"]
+        for hosts in ("", many)
+    ]
+    assert said[0] == "let at least one be left: there are a, b, with backend=mock, status=up"
+    assert said[1].startswith("let at least one be left: there are a, b, h3, h4, h5, h6, h7, h8, h9, h10, …, with ")
+    assert "rack=r3" in said[1]
+
+
+def test_a_dead_host_is_said_to_be_cordoned_too(cli: Cli, fleet_file: Callable[[str], str]) -> None:
+    fleet = fleet_file(FILE + DEAD)
+    cli("fleet", "cordon", "dead", "--fleet", fleet)
+    seen = {host["name"]: host["reason"] for host in cli.items("fleet", "hosts", "--fleet", fleet)}
+    assert seen["dead"].endswith("; it is cordoned, too")
 
 
 @pytest.mark.parametrize("format", [0, 2, "x"])
@@ -137,8 +174,32 @@ def test_a_snapshot_of_another_version(cli: Cli, tmp_path: Path, format: object)
     path.write_text(json.dumps({"format": format, "hosts": []}))
     error = cli.error("fleet", "plan", "--from", str(path), code=2)
     assert error["code"] == "invalid-spec"
-    assert f"it is of format {format}, and this vhal reads 1: take it anew, or update" in error["message"]
+    assert f"it is of format {format}, and this vhal reads 1: make it anew, or update" in error["message"]
     assert error["hint"]
+
+
+@pytest.mark.parametrize("format", [0, 2, "x"])
+@pytest.mark.parametrize("command", ["apply", "show"])
+def test_a_plan_of_another_version(cli: Cli, tmp_path: Path, format: object, command: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({"format": format, "snapshot": ""}))
+    error = cli.error("fleet", command, str(path), code=2)
+    assert error["code"] == "invalid-spec"
+    assert f"it is of format {format}, and this vhal reads 1: make it anew, or update" in error["message"]
+    assert "'vhal fleet plan --output FILE'" in error["hint"]
+
+
+def test_snapshots_and_plans_say_of_which_version_they_are(
+    cli: Cli, tmp_path: Path, fleet_file: Callable[[str], str]
+) -> None:
+    snapshot, plan, drain = (tmp_path / f"{name}.json" for name in ("fleet", "plan", "drain"))
+    cli("fleet", "capture", str(snapshot), "--fleet", fleet_file(FILE))
+    cli("fleet", "plan", "--from", str(snapshot), "--output", str(plan))
+    with Fleet({"a": "mock:///a", "b": "mock:///b"}) as fleet:
+        made = fleet.plan_drain("a")
+    made.save(drain)
+    assert [json.loads(path.read_text())["format"] for path in (snapshot, plan, drain)] == [1, 1, 1]
+    assert Plan.load(drain) == made
 
 
 def test_a_snapshot_whose_rules_contradict_each_other(

@@ -14,10 +14,11 @@ from vhal_mock.world import World
 import vhal
 from tests.cli.harness import Cli
 from vhal.driver.fault import Fault
-from vhal.fleet.applied import MoveEvent
-from vhal.fleet.apply import apply
-from vhal.fleet.drain import plan_drain
 from vhal.fleet.fleet import Fleet
+from vhal.fleet.moves.applied import MoveEvent
+from vhal.fleet.moves.apply import apply
+from vhal.fleet.moves.drain import plan_drain
+from vhal.fleet.moves.works import unfinished
 from vhal.fleet.plan import Plan
 from vhal.fleet.snapshot import FleetSnapshot
 from vhal.journal import Journal
@@ -152,13 +153,13 @@ def killed(tmp_path: Path) -> str:
         if event.kind == "ended":
             raise Killed
 
-    from vhal.fleet.applied import ApplySettings
+    from vhal.fleet.moves.applied import ApplySettings
 
     with Fleet.load() as fleet, Journal() as journal:
         plan = Plan.load(planned(tmp_path))
         with pytest.raises(Killed):
             apply(plan, fleet, ApplySettings(fleet=1), journal=journal, on_event=die)
-        (work,) = journal.works(ended=False)
+        (work,) = unfinished(journal)
     return work.id
 
 
@@ -201,7 +202,7 @@ def planner(monkeypatch: pytest.MonkeyPatch) -> Callable[[FleetSnapshot], Plan]:
     def plan(now: FleetSnapshot) -> Plan:
         return plan_drain(now, ["a"]).model_copy(update={"kind": "balance", "emptied": ()})
 
-    monkeypatch.setattr("vhal.fleet.watch.plan_balance", lambda now, settings: plan(now))
+    monkeypatch.setattr("vhal.fleet.watch.watch.plan_balance", lambda now, settings: plan(now))
     return plan
 
 
@@ -213,7 +214,7 @@ def test_a_cool_fleet_is_watched(cli: Cli) -> None:
 
 @pytest.mark.usefixtures("planner")
 def test_a_hot_fleet_is_cooled(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vhal.fleet.watch.heats", lambda snapshot: {"a": 0.95})
+    monkeypatch.setattr("vhal.fleet.watch.watch.heats", lambda snapshot: {"a": 0.95})
     policy = tmp_path / "policy.toml"
     policy.write_text("hold = 1\nevery_s = 1\n")
     told = json.loads(cli("fleet", "watch", "--policy", str(policy), "--looks", "1", "--dry-run", "--json").stdout)
@@ -245,9 +246,9 @@ def test_a_watch_serves_its_moves(cli: Cli, tmp_path: Path, monkeypatch: pytest.
     served: list[str] = []
     notes: list[str] = []
     monkeypatch.setattr("vhal.cli.context.Session.note", lambda _, text: notes.append(text))
-    monkeypatch.setattr("vhal.fleet.watch.heats", lambda snapshot: {"a": 0.95})
+    monkeypatch.setattr("vhal.fleet.watch.watch.heats", lambda snapshot: {"a": 0.95})
     monkeypatch.setattr(
-        "vhal.fleet.watch.plan_balance",
+        "vhal.fleet.watch.watch.plan_balance",
         lambda now, settings: plan_drain(now, ["a"]).replace(kind="balance", emptied=()),
     )
 

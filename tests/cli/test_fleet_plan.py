@@ -10,9 +10,9 @@ from vhal_mock.world import World, swap_default
 
 from tests.cli.harness import Cli
 from vhal.driver.fault import Fault
-from vhal.fleet import ganeti
+from vhal.fleet.formats import ganeti
+from vhal.fleet.formats.sample import sample
 from vhal.fleet.plan import Plan
-from vhal.fleet.sample import sample
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def test_the_wrong_kind_of_file_is_told_briefly(cli: Cli, tmp_path: Path, saved:
     plan = tmp_path / "plan.json"
     cli("fleet", "plan", "--from", saved, "-o", str(plan))
     taken = cli.error("fleet", "plan", "--from", str(plan), code=2)
-    assert taken["hint"] == "name a file of 'vhal fleet capture', or take one anew"
+    assert taken["hint"] == "name a file of 'vhal fleet capture', or make one anew"
     shown = cli.error("fleet", "show", saved, code=2)
-    assert shown["hint"] == "name a file that a plan was written to: 'vhal fleet plan --output FILE'"
+    assert shown["hint"] == "name a file of 'vhal fleet plan --output FILE', or make one anew"
     assert "more" in shown["message"]
     assert len(shown["problems"]) > 6
 
@@ -68,7 +68,7 @@ def test_what_is_hot_is_said_in_mode_hot_only(cli: Cli, saved: str) -> None:
 def test_a_file_that_is_none_is_refused(cli: Cli, tmp_path: Path) -> None:
     assert cli.error("fleet", "plan", "--from", str(tmp_path / "none"), code=2)["hint"]
     (tmp_path / "odd").write_text('{"format": 99, "hosts": []}')
-    assert "take it anew, or update" in cli.error("fleet", "plan", "--from", str(tmp_path / "odd"), code=2)["message"]
+    assert "make it anew, or update" in cli.error("fleet", "plan", "--from", str(tmp_path / "odd"), code=2)["message"]
 
 
 def test_without_numpy_it_is_said_what_to_install(cli: Cli, saved: str, monkeypatch: pytest.MonkeyPatch) -> None:

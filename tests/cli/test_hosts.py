@@ -18,7 +18,7 @@ from vhal.driver.backend import Backend, Finding
 from vhal.driver.driver import Driver
 from vhal.driver.url import HostUrl
 from vhal.errors import HostUnreachable
-from vhal.fleet.ask import ask
+from vhal.fleet.members.ask import ask
 from vhal.registry import Registry
 
 

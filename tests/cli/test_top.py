@@ -21,9 +21,9 @@ import pytest
 import vhal
 from tests.cli.harness import Cli
 from tests.unit.fleets import fleet, host, machine
-from vhal.fleet.carrier import steps
+from vhal.fleet.moves.carrier import steps
+from vhal.fleet.moves.works import PLAN
 from vhal.fleet.plan import HostChange, Move, Plan
-from vhal.fleet.works import PLAN
 from vhal.journal import Journal, StepState
 from vhal.spec.units import Bytes
 
@@ -183,9 +183,8 @@ def test_what_is_no_plan_is_refused(cli: Cli, tmp_path: Path, text: str, said: s
 
 
 def test_a_plan_that_isnt_there(cli: Cli, tmp_path: Path) -> None:
-    assert (
-        cli.error("fleet", "show", str(tmp_path / "p.json"), code=2)["hint"] == "name a file that a plan was written to"
-    )
+    error = cli.error("fleet", "show", str(tmp_path / "p.json"), code=2)
+    assert error["hint"] == "name a file of 'vhal fleet plan --output FILE'"
 
 
 def test_files_that_cant_be_written(cli: Cli, plan: Path, tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ from vhal.cli.app import EXIT_CODES, app
 from vhal.driver.capability import CAPABILITIES
 from vhal.driver.fault import FaultKind
 from vhal.driver.version import SPI
-from vhal.fleet.entry import HostEntry, Keeping
 from vhal.fleet.file import FleetFile
+from vhal.fleet.members.entry import HostEntry, Keeping
 from vhal.fleet.rules import Rule
 from vhal.layers import chaos
 from vhal.migration.decision import Sight, decide

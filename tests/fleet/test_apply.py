@@ -22,13 +22,13 @@ from vhal.errors import (
     OperationTimeout,
     PlanOutdated,
 )
-from vhal.fleet.applied import Applied, ApplySettings, MoveEvent, Outcome
-from vhal.fleet.apply import apply, resume
+from vhal.fleet.moves.applied import Applied, ApplySettings, MoveEvent, Outcome
+from vhal.fleet.moves.apply import apply, resume
+from vhal.fleet.moves.works import unfinished
 from vhal.fleet.plan import Plan
 from vhal.fleet.rules import Apart, Together
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
-from vhal.fleet.works import unfinished
 from vhal.journal import Journal
 
 THREE = {"a": {"web": 8, "db": 8, "job": 8}, "b": {}, "c": {}}
@@ -175,7 +175,7 @@ def test_a_host_that_filled_up(journal: Journal) -> None:
 
 
 def test_a_machine_that_appeared(journal: Journal) -> None:
-    from vhal.fleet.drain import plan_drain
+    from vhal.fleet.moves.drain import plan_drain
 
     with Stand(world(THREE)) as fleet:
         plan = plan_drain(fleet.snapshot(), ["a"])

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from tests.fleet.stand import Stand, places, world
 from vhal.errors import InsufficientResources, InvalidSpec, NotFound
-from vhal.fleet.apply import apply
-from vhal.fleet.drain import plan_drain, plan_restore
+from vhal.fleet.members.cordon import cordons
+from vhal.fleet.moves.apply import apply
+from vhal.fleet.moves.drain import plan_drain, plan_restore
 from vhal.fleet.plan import Plan
 from vhal.fleet.rules import Apart, Never, Only, Rule, Stay, Together
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
-from vhal.fleet.works import drained
 from vhal.journal import Journal
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.units import Bytes
@@ -269,7 +269,8 @@ def test_a_drain_and_back(journal: Journal) -> None:
         applied = apply(plan_drain(stand.snapshot(), ["a"]), stand, journal=journal).check()
         assert "a" not in places(stand.world).values()
         assert stand.snapshot().host("a").status is HostStatus.DRAINING
-        assert drained(journal) == {"a": applied.work}
+        (kept,) = cordons(journal)
+        assert (kept.host, kept.reason) == ("a", f"work {applied.work} emptied it")
         # Meanwhile one is deleted, and one was moved back by hand.
         after = places(stand.world)
         stand.host(after["job"]).machine("job").delete(force=True)
@@ -280,7 +281,7 @@ def test_a_drain_and_back(journal: Journal) -> None:
         apply(plan, stand, journal=journal).check()
         del before["job"]
         assert places(stand.world) == before
-        assert drained(journal) == {}
+        assert cordons(journal) == []
 
 
 def test_what_no_longer_fits_is_not_brought_back(journal: Journal) -> None:

@@ -12,12 +12,14 @@ import vhal
 from tests.fleet.stand import Stand
 from vhal.driver.fault import Fault
 from vhal.errors import HostUnreachable, InvalidSpec, NotFenced, NotFound, OperationAborted
-from vhal.fleet.applied import MoveEvent
-from vhal.fleet.apply import apply
-from vhal.fleet.drain import plan_drain
-from vhal.fleet.evacuate import evacuate, plan_evacuate
+from vhal.fleet.members.cordon import cordons
+from vhal.fleet.moves.applied import MoveEvent
+from vhal.fleet.moves.apply import apply
+from vhal.fleet.moves.drain import plan_drain
+from vhal.fleet.moves.evacuate import evacuate, plan_evacuate
+from vhal.fleet.moves.works import EVACUATION
 from vhal.fleet.plan import Plan
-from vhal.fleet.snapshot import FleetSnapshot
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus
 from vhal.journal import Journal
 
 CUT = "power cut at the rack's switch, outlet 7"
@@ -82,6 +84,9 @@ def test_what_can_be_started_elsewhere_is(stand: Stand, journal: Journal) -> Non
     (work,) = journal.works("evacuation")
     assert work.data == {"host": "a", "fenced": CUT}
     assert work.id == applied.work
+    (kept,) = cordons(journal)
+    assert (kept.host, kept.status) == ("a", HostStatus.DRAINING)
+    assert kept.reason == f"work {work.id} started its machines elsewhere: delete them here first"
 
 
 def test_a_shared_disk_is_used_where_it_is(stand: Stand) -> None:
@@ -159,7 +164,7 @@ def test_it_may_be_repeated_after_it_died_in_the_middle(stand: Stand, journal: J
     applied = evacuate(plan, stand, SPECS, CUT, journal=journal)
     assert [str(result.outcome) for result in applied.moves] == ["there", "moved"]
     assert set(running(stand.world)) == {"web", "db"}
-    assert journal.works(ended=False) == []
+    assert journal.works(EVACUATION, ended=False) == []
 
 
 def test_one_that_fails_leaves_nothing_and_the_others_go_on(stand: Stand, journal: Journal) -> None:

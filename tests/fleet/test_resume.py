@@ -13,12 +13,12 @@ from tests.fleet.stand import Killed, Life, Stand, kept_apart, never_two, places
 from vhal.driver.fault import Fault
 from vhal.driver.migration import MigrationPolicy
 from vhal.errors import Busy, NotFound, VhalError
-from vhal.fleet.applied import ApplySettings, MoveEvent
-from vhal.fleet.apply import apply, resume
+from vhal.fleet.moves.applied import ApplySettings, MoveEvent
+from vhal.fleet.moves.apply import apply, resume
+from vhal.fleet.moves.works import unfinished
 from vhal.fleet.rules import Apart
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import HostStatus
-from vhal.fleet.works import unfinished
 from vhal.journal import Journal
 
 LIVE = ApplySettings(fleet=1)

@@ -15,14 +15,13 @@ import pytest
 from tests.fleet.stand import Stand, places, world
 from vhal.driver.fault import Fault
 from vhal.errors import InvalidSpec, NotFound
-from vhal.fleet.applied import ApplySettings, MoveEvent
-from vhal.fleet.apply import apply
-from vhal.fleet.drain import plan_drain
+from vhal.fleet.moves.applied import ApplySettings, MoveEvent
+from vhal.fleet.moves.apply import apply
+from vhal.fleet.moves.works import unfinished
 from vhal.fleet.plan import Plan
-from vhal.fleet.policy import WatchPolicy
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load
-from vhal.fleet.watch import Decision, Round, Watch, heats
-from vhal.fleet.works import unfinished
+from vhal.fleet.watch.policy import WatchPolicy
+from vhal.fleet.watch.watch import Decision, Round, Watch, heats
 from vhal.journal import Journal
 from vhal.spec.units import Bytes
 
@@ -164,14 +163,6 @@ def test_what_was_left_in_the_middle_is_finished_first(journal: Journal) -> None
         assert decisions(watched(fleet, journal, WatchPolicy(), 1)) == ["cool"]
         assert places(fleet.world) == {"web": "b", "db": "c", "job": "a"}
     assert unfinished(journal) == []
-
-
-def test_a_drained_host_stays_empty(journal: Journal) -> None:
-    with Busy(lambda name, at_s: 5.0) as fleet:
-        apply(plan_drain(fleet.snapshot(), ["a"]), fleet, journal=journal).check()
-    with Busy(lambda name, at_s: 5.0) as fleet:
-        watched(fleet, journal, WatchPolicy(), 1)
-        assert fleet.marks == {"a": HostStatus.DRAINING}
 
 
 def test_it_stops_when_it_is_told_to(journal: Journal) -> None:

@@ -12,9 +12,9 @@ import vhal
 from tests.fleet.stand import places, world
 from vhal.driver.fault import Fault
 from vhal.errors import PlacementRefused
-from vhal.fleet.applied import Applied, ApplySettings, MoveEvent
-from vhal.fleet.claims import HERE, Claims
 from vhal.fleet.fleet import Fleet
+from vhal.fleet.moves.applied import Applied, ApplySettings, MoveEvent
+from vhal.fleet.placement.claims import HERE, Claims
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import HostStatus, SeenMachine
 from vhal.journal import Journal

@@ -7,11 +7,11 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from vhal_mock.world import World
 
-from vhal.fleet.apply import apply
-from vhal.fleet.cool import CoolSettings, cool
+from vhal.fleet.figures.metrics import MoveMetrics
 from vhal.fleet.fleet import Fleet
-from vhal.fleet.habit import Habit, learn
-from vhal.fleet.metrics import MoveMetrics
+from vhal.fleet.moves.apply import apply
+from vhal.fleet.watch.cool import CoolSettings, cool
+from vhal.fleet.watch.habit import Habit, learn
 from vhal.journal import Journal
 
 

@@ -8,7 +8,7 @@ import pytest
 from vhal_mock.world import World
 
 import vhal
-from vhal.fleet.entry import Keeping
+from vhal.fleet.members.entry import Keeping
 
 
 def test_machines_go_where_their_backend_can_make_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 import vhal
 from tests.scenarios.conftest import Pair
-from vhal.fleet.applied import ApplySettings
-from vhal.fleet.apply import resume
-from vhal.fleet.drain import plan_drain
 from vhal.fleet.fleet import Fleet
-from vhal.fleet.works import unfinished
+from vhal.fleet.moves.applied import ApplySettings
+from vhal.fleet.moves.apply import resume
+from vhal.fleet.moves.drain import plan_drain
+from vhal.fleet.moves.works import unfinished
 from vhal.journal import Journal
 
 SETTINGS = ApplySettings(fleet=1, policy=vhal.MigrationPolicy(bandwidth="16MiB"))
@@ -24,8 +24,8 @@ COUNT = r"count (\d+)\r?\n"
 
 CARRY = """
 import sys
-from vhal.fleet.applied import ApplySettings
-from vhal.fleet.apply import apply
+from vhal.fleet.moves.applied import ApplySettings
+from vhal.fleet.moves.apply import apply
 from vhal.fleet.fleet import Fleet
 from vhal.fleet.plan import Plan
 from vhal.journal import Journal

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vhal.fleet.habit import Habit
 from vhal.fleet.snapshot import FleetSnapshot, Load, SeenHost, SeenMachine
+from vhal.fleet.watch.habit import Habit
 from vhal.spec.units import Bytes
 
 GIB = Bytes(1 << 30)

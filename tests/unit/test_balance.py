@@ -17,10 +17,10 @@ from vhal.fleet.balance.order import Step, dependencies, order
 from vhal.fleet.balance.problem import Problem
 from vhal.fleet.balance.score import even, ganeti
 from vhal.fleet.balance.verify import verify
-from vhal.fleet.drain import plan_drain
+from vhal.fleet.formats.sample import sample
+from vhal.fleet.moves.drain import plan_drain
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.rules import Apart, Never, Only, Rule, Stay, Together
-from vhal.fleet.sample import sample
 from vhal.fleet.selector import Selector
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine

@@ -13,7 +13,7 @@ from vhal.fleet.balance.bound import LeastMemory, least_score
 from vhal.fleet.balance.problem import Problem
 from vhal.fleet.balance.score import even, ganeti
 from vhal.fleet.cost import cost
-from vhal.fleet.sample import sample
+from vhal.fleet.formats.sample import sample
 
 
 def every_placement(seed: int) -> list[tuple[float, float]]:

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from vhal.errors import PlacementRefused
-from vhal.fleet import claims as module
-from vhal.fleet.claims import HERE, Claim, Claims, shared
+from vhal.fleet.placement import claims as module
+from vhal.fleet.placement.claims import HERE, Claim, Claims, shared
 from vhal.fleet.snapshot import SeenMachine
 
 CHILD = """
 import sys
 import tempfile
 from pathlib import Path
-from vhal.fleet.claims import Claims
+from vhal.fleet.placement.claims import Claims
 from vhal.fleet.snapshot import SeenMachine
 claims = Claims(Path(sys.argv[1]))
 claims.take(0.0, lambda _: ("h", SeenMachine(id="1", name="theirs", host="a")))

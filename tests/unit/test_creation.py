@@ -16,8 +16,8 @@ from tests.unit.fakes import FakeDriver, raises
 from vhal.driver.answer import Answer
 from vhal.driver.fault import Fault, FaultKind
 from vhal.errors import AlreadyExists, HostUnreachable, InsufficientResources, InvalidSpec, PlacementRefused
-from vhal.fleet import claims, creation
 from vhal.fleet.fleet import Fleet
+from vhal.fleet.placement import claims, creation
 from vhal.fleet.rules import Apart
 from vhal.fleet.snapshot import HostStatus
 

@@ -23,9 +23,9 @@ from vhal.errors import (
     NotFound,
     Unsupported,
 )
-from vhal.fleet import member
-from vhal.fleet.entry import HostEntry, Keeping
 from vhal.fleet.fleet import Fleet
+from vhal.fleet.members import member
+from vhal.fleet.members.entry import HostEntry, Keeping
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
 
 

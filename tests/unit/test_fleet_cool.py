@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.unit.fleets import GIB, fleet, host, machine, steady
 from vhal.errors import InvalidSpec
-from vhal.fleet.cool import CoolSettings, cool
-from vhal.fleet.habit import Habit, expected, learn, spare, typical
 from vhal.fleet.rules import Apart, Stay
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.fleet.watch.cool import CoolSettings, cool
+from vhal.fleet.watch.habit import Habit, expected, learn, spare, typical
 from vhal.spec.state import MachineState
 
 KEEP = CoolSettings(empty=False)

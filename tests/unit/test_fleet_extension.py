@@ -10,8 +10,8 @@ import pytest
 from vhal_mock.world import World
 
 import vhal
-from vhal.fleet.extension import GROUP, extensions
 from vhal.fleet.fleet import Fleet
+from vhal.fleet.placement.extension import GROUP, extensions
 from vhal.registry import Registry
 
 GOOD = """

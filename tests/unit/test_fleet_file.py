@@ -106,7 +106,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, said: s
     [
         (ONE + '[hosts.beta]\nurl = "mock:///a"', "'alpha' and 'beta' are one host"),
         (ONE + "[[rules]]\nkind = 'apart'\nmachines = 'a'\ndomain = 'rack'", "domain 'rack' is no label"),
-        (ONE + "[[rules]]\nkind = 'only'\nmachines = 'a'\nhosts = 'name=x'", "leave no host for machines 'a'"),
+        (ONE + "[[rules]]\nkind = 'only'\nmachines = 'a'\nhosts = 'name=x'", "leaves no host for machines 'a'"),
         ('[hosts.alpha]\nurl = "mock:/"', "'mock:/' is no connection URL"),
         ('[hosts.alpha]\nurl = "nobody"', "no host named 'nobody'"),
     ],
@@ -187,12 +187,12 @@ HOSTS = [
         ([Together(machines="x=1,y=2"), Apart(machines="x=1")], "can't be together and apart"),
         ([Together(machines="x=1"), Apart(machines="x=1,y=2")], "can't be together and apart"),
         ([Together(machines="x=1", domain="rak")], "did you mean 'rack'"),
-        ([Only(machines="x=1", hosts="rack=r3")], "leave no host"),
+        ([Only(machines="x=1", hosts="rack=r3")], "leaves no host"),
         ([Only(machines="x=1", hosts="rack=r1"), Never(machines="x=1", hosts="name=a"),
           Never(machines="", hosts="name=b")],
          "rules\\[0\\].* and rules\\[1\\].* and rules\\[2\\].* leave no host"),
         ([Only(machines="x=1", hosts="rack=r1"), Only(machines="x=1", hosts="rack=r2")], "leave no host"),
-        ([Never(machines="", hosts="")], "leave no host for machines 'of any kind'"),
+        ([Never(machines="", hosts="")], "leaves no host for machines 'of any kind'"),
     ],
 )  # fmt: skip
 def test_contradictions(rules: list[Rule], said: str) -> None:

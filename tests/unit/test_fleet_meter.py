@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vhal.fleet.meter import Meter
+from vhal.fleet.members.meter import Meter
 from vhal.spec.units import Bytes
 from vhal.spec.usage import Usage
 

@@ -13,11 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.fleets import GIB, fleet, host, machine
 from vhal.errors import Busy, InvalidConfig, Unsupported
-from vhal.fleet.applied import MoveEvent, MoveResult, Outcome
-from vhal.fleet.metrics import FleetMetrics, MoveMetrics, require, served
+from vhal.fleet.figures.metrics import FleetMetrics, MoveMetrics, require, served
+from vhal.fleet.moves.applied import MoveEvent, MoveResult, Outcome
+from vhal.fleet.moves.works import PLAN
 from vhal.fleet.plan import Move
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load
-from vhal.fleet.works import PLAN
 from vhal.journal import Journal, StepState
 from vhal.spec.state import MachineState
 from vhal.spec.units import Bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vhal.fleet.report import UseReport, report
+from vhal.fleet.figures.report import UseReport, report
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
 from vhal.spec.state import MachineState
 from vhal.spec.units import Bytes

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from vhal.errors import InvalidSpec, NotFound
-from vhal.fleet import ganeti
 from vhal.fleet.balance.problem import Problem
 from vhal.fleet.balance.score import objective
+from vhal.fleet.formats import ganeti
+from vhal.fleet.formats.sample import sample
 from vhal.fleet.rules import Apart, Only
-from vhal.fleet.sample import sample
 from vhal.fleet.snapshot import HostStatus
 from vhal.spec.state import MachineState
 

@@ -126,12 +126,13 @@ def test_a_journal_of_a_newer_version_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\x00" + b"\xff" * 4096])
-def test_a_broken_journal_is_said_to_be_so(path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_broken_journal_is_said_to_be_so(path: Path, content: bytes, checked: bool) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     path.chmod(0o600)
     with pytest.raises(JournalError, match="broken") as caught:
-        Journal(path)
+        Journal(path, checked=checked)
     assert "move it away" in str(caught.value.hint)
     assert path.read_bytes() == content
 

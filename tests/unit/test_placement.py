@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from vhal.driver.placement import Candidate, PlacementFilter, PlacementScore
 from vhal.errors import InvalidSpec
-from vhal.fleet.explanation import Explanation
-from vhal.fleet.extension import Extensions
-from vhal.fleet.placement import explain
+from vhal.fleet.placement.explanation import Explanation
+from vhal.fleet.placement.extension import Extensions
+from vhal.fleet.placement.placement import explain
 from vhal.fleet.rules import Apart, Never, Only, Rule, Stay, Together
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine

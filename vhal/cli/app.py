@@ -80,6 +80,8 @@ FLEET = {
     "capture": Entry("vhal.cli.fleet.capture:capture", "Write the fleet down, as a snapshot to plan from."),
     "plan": Entry("vhal.cli.fleet.plan:plan", "Plan which machines should move so that hosts are evenly used."),
     "apply": Entry("vhal.cli.fleet.apply:apply", "Carry out a plan from a file."),
+    "cordon": Entry("vhal.cli.fleet.cordon:cordon", "Put nothing new on hosts."),
+    "uncordon": Entry("vhal.cli.fleet.cordon:uncordon", "Let cordoned hosts be used again."),
     "drain": Entry("vhal.cli.fleet.drain:drain", "Move every machine off hosts."),
     "restore": Entry("vhal.cli.fleet.drain:restore", "Bring back what a drain took away."),
     "evacuate": Entry("vhal.cli.fleet.evacuate:evacuate", "Start a dead host's machines on others."),

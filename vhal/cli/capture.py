@@ -16,7 +16,7 @@ from vhal.cli.context import Session, Usage
 from vhal.cli.output import document
 from vhal.cli.params import Duration
 from vhal.errors import AccessDenied, HostUnreachable, InvalidConfig, NotFound, VhalError
-from vhal.fleet.ask import PATIENCE_S, ask
+from vhal.fleet.members.ask import PATIENCE_S, ask
 
 
 @verb("capture")

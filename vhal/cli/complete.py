@@ -19,7 +19,7 @@ def machines(context: click.Context, param: click.Parameter, incomplete: str) ->
     with contextlib.suppress(Exception), contextlib.redirect_stderr(io.StringIO()):
         from vhal.cli.context import Session
         from vhal.errors import VhalError
-        from vhal.fleet.ask import ask
+        from vhal.fleet.members.ask import ask
 
         session = context.find_root().ensure_object(Session)
 

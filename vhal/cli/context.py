@@ -109,7 +109,7 @@ class Session:
                 host.close()
                 return None
 
-        from vhal.fleet.ask import ask
+        from vhal.fleet.members.ask import ask
 
         answers = ask(places, locate).values()
         dead = [answer for answer in answers if isinstance(answer, VhalError)]

@@ -17,7 +17,7 @@ from vhal.cli.context import Session
 from vhal.cli.output import clean
 from vhal.cli.params import Duration
 from vhal.errors import VhalError
-from vhal.fleet.ask import ask
+from vhal.fleet.members.ask import ask
 from vhal.watch import EventStream
 
 

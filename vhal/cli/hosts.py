@@ -16,7 +16,7 @@ from vhal.cli.output import details, document, table
 from vhal.driver.answer import Answer
 from vhal.driver.capability import CAPABILITIES
 from vhal.errors import VhalError
-from vhal.fleet.ask import ask
+from vhal.fleet.members.ask import ask
 
 if TYPE_CHECKING:
     from vhal.spec.host import HostInfo

@@ -17,7 +17,7 @@ from vhal.cli.output import details, document, is_terminal, table
 from vhal.cli.params import Pair, machine_name, timeout
 from vhal.cli.progress import follow
 from vhal.errors import VhalError
-from vhal.fleet.ask import ask
+from vhal.fleet.members.ask import ask
 
 if TYPE_CHECKING:
     from vhal.spec.machine import MachineInfo

@@ -16,7 +16,7 @@ from vhal.cli.context import Session
 from vhal.cli.output import document, table
 from vhal.cli.params import Duration
 from vhal.errors import NotFound, Unsupported, VhalError
-from vhal.fleet.ask import ask
+from vhal.fleet.members.ask import ask
 
 if TYPE_CHECKING:
     from vhal.spec.usage import Rates, Usage

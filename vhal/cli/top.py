@@ -65,8 +65,8 @@ def top(session: Session, file: str | None, urls: tuple[str, ...], interval: flo
 
 def under_way() -> list[Move]:
     """Return the moves that plans in this user's journal are at; none where there is no journal."""
+    from vhal.fleet.moves.works import PLAN
     from vhal.fleet.plan import Move
-    from vhal.fleet.works import PLAN
     from vhal.journal import Journal, StepState, default_path
 
     if not default_path().exists():

@@ -13,7 +13,7 @@ The whole of such a plugin::
 
 and, in its ``pyproject.toml``, ``[project.entry-points."vhal.placement"]`` with ``night = "that_module"``.
 Hooks register; they don't dispatch: every later call is a plain call of a function. Who calls it is
-:mod:`vhal.fleet.placement`.
+:mod:`vhal.fleet.placement.placement`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,9 @@ from vhal.fleet.selector import Selector
 
 Words = Mapping[str, str]
 
+SHOWN = 10
+"""So many names, and labels, of hosts are in a hint."""
+
 
 def refuse_contradictions(rules: Sequence[Rule], hosts: Sequence[Words]) -> None:
     """Return if all rules can be kept together.
@@ -71,10 +74,23 @@ def _refuse_nowhere(rule: Only | Never, named: Iterable[tuple[str, Rule]], hosts
             said.append(name)
             left = [words for words in left if other.hosts.matches(words) is isinstance(other, Only)]
     if hosts and not left:
+        who = " and ".join(said) + (" leaves" if len(said) == 1 else " leave")
         raise InvalidConfig(
-            f"{' and '.join(said)} leave no host for machines {str(rule.machines) or 'of any kind'!r}",
-            hint="let them leave at least one; 'vhal fleet hosts' shows the hosts and their labels",
+            f"{who} no host for machines {str(rule.machines) or 'of any kind'!r}",
+            hint=f"let at least one be left: {_described(hosts)}",
         )
+
+
+def _described(hosts: Sequence[Words]) -> str:
+    """Return what a rule could choose hosts by: their names, and the labels of all of them."""
+    names = [words["name"] for words in hosts]
+    facts = {(key, value) for words in hosts for key, value in words.items() if key not in ("name", "host")}
+    known = sorted(f"{key}={value}" for key, value in facts)
+    return f"there are {_some(names)}, with {_some(known)}"
+
+
+def _some(words: Sequence[str]) -> str:
+    return ", ".join([*words[:SHOWN], "…"] if len(words) > SHOWN else words)
 
 
 def _within(inner: Selector, outer: Selector) -> bool:

@@ -21,7 +21,7 @@
     machines = "app=database"
     domain = "rack"
 
-Here it is read; what it means is in :mod:`vhal.fleet.entry` and :mod:`vhal.fleet.rules`.
+Here it is read; what it means is in :mod:`vhal.fleet.members.entry` and :mod:`vhal.fleet.rules`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from pydantic import Field, ValidationError
 
 from vhal import config
 from vhal.errors import InvalidConfig, NotFound
-from vhal.fleet.ask import PATIENCE_S
-from vhal.fleet.entry import HostEntry, Keeping
-from vhal.fleet.meter import HALF_LIFE_S
+from vhal.fleet.members.ask import PATIENCE_S
+from vhal.fleet.members.entry import HostEntry, Keeping
+from vhal.fleet.members.meter import HALF_LIFE_S
 from vhal.fleet.rules import Rule
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.model import Model, invalid

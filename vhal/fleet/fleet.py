@@ -2,48 +2,46 @@
 
 A fleet opens its hosts when they are first needed, and asks all of them at once. What is decided is decided from a
 :meth:`Fleet.snapshot`: where a machine goes is :mod:`vhal.fleet.placement`, which machines move is
-:mod:`vhal.fleet.balance` and :mod:`vhal.fleet.drain`; how they move is :mod:`vhal.fleet.apply`. A fleet keeps no
-inventory: between two snapshots it remembers only loads.
+:mod:`vhal.fleet.balance` and :mod:`vhal.fleet.moves.drain`; how they move is :mod:`vhal.fleet.moves.apply`. A fleet
+keeps no inventory: between two snapshots it remembers only loads.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from vhal.errors import HostUnreachable, InvalidSpec, NotFound, VhalError
-from vhal.fleet.ask import PATIENCE_S, ask
+from vhal.errors import VhalError
 from vhal.fleet.contradiction import refuse_contradictions
-from vhal.fleet.entry import Keeping
-from vhal.fleet.inventory import Inventory, look, machine, once
-from vhal.fleet.member import Member
-from vhal.fleet.meter import HALF_LIFE_S, Meter
-from vhal.fleet.roster import Given, members
+from vhal.fleet.members.ask import PATIENCE_S
+from vhal.fleet.members.entry import Keeping
+from vhal.fleet.members.find import find
+from vhal.fleet.members.inventory import Inventory, look, machine, once
+from vhal.fleet.members.members import Members, words
+from vhal.fleet.members.meter import HALF_LIFE_S, Meter
+from vhal.fleet.members.roster import Given, members
 from vhal.fleet.rules import AnyRule
 from vhal.fleet.selector import Selector, selected
-from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus
 from vhal.host import Host
 from vhal.machine import Machine
 
 if TYPE_CHECKING:
-    from vhal.fleet.applied import Applied, ApplySettings
-    from vhal.fleet.carrier import OnEvent, Replan
-    from vhal.fleet.explanation import Explanation
+    from vhal.fleet.figures.report import UseReport
+    from vhal.fleet.moves.applied import Applied, ApplySettings
+    from vhal.fleet.moves.carrier import OnEvent, Replan
+    from vhal.fleet.placement.explanation import Explanation
+    from vhal.fleet.placement.scores import Policy
     from vhal.fleet.plan import Plan
-    from vhal.fleet.report import UseReport
-    from vhal.fleet.scores import Policy
     from vhal.fleet.settings import BalanceSettings
     from vhal.journal import Journal
     from vhal.spec.machine import MachineSpec
 
 T = TypeVar("T")
-
-CLOSING_S = 2.0
-"""How long closing waits for hosts that hang; they are left to end by themselves."""
 
 
 class Fleet:
@@ -60,9 +58,11 @@ class Fleet:
             names that they shall have. Without names they are called by what is special in their URLs.
         rules: What must hold.
         defaults: For hosts that say nothing themselves.
-        half_life_s: Of what is known of loads: see :mod:`vhal.fleet.meter`.
+        half_life_s: Of what is known of loads: see :mod:`vhal.fleet.members.meter`.
         patience_s: How long a host may take to answer.
         clock: What snapshots are dated with, in seconds.
+        journal: Where it is written down which hosts are cordoned and drained, and what is carried out; None for the
+            user's.
 
     Raises:
         vhal.errors.InvalidUrl: A URL is malformed.
@@ -79,20 +79,22 @@ class Fleet:
         half_life_s: float = HALF_LIFE_S,
         patience_s: float = PATIENCE_S,
         clock: Callable[[], float] = time.time,
+        journal: Journal | None = None,
     ) -> None:
-        self._members = {member.name: member for member in members(hosts, defaults or Keeping())}
+        self._members = Members(members(hosts, defaults or Keeping()), patience_s, journal)
         self._inventory = Inventory(rules, Meter(half_life_s))
-        refuse_contradictions(self._inventory.rules, [_words(member) for member in self._members.values()])
-        self._patience_s = patience_s
+        refuse_contradictions(self._inventory.rules, [words(member) for member in self._members])
         self._clock = clock
+        self._journal = journal
         self._turn = threading.Lock()
 
     @classmethod
-    def load(cls, path: str | Path | None = None) -> Fleet:
+    def load(cls, path: str | Path | None = None, *, journal: Journal | None = None) -> Fleet:
         """Return the fleet that a TOML file describes.
 
         Args:
             path: The file; None for that of ``VHAL_FLEET``, or ``fleet.toml`` beside the file of named hosts.
+            journal: As for any fleet.
 
         Raises:
             vhal.errors.NotFound: There is no such file, or it names a host that has no URL.
@@ -110,6 +112,7 @@ class Fleet:
                 defaults=found.defaults,
                 half_life_s=found.half_life_s,
                 patience_s=found.patience_s,
+                journal=journal,
             )
         except VhalError as error:
             error.message = f"{where}: {error.message}"
@@ -118,7 +121,7 @@ class Fleet:
     @property
     def names(self) -> tuple[str, ...]:
         """What its hosts are called."""
-        return tuple(self._members)
+        return self._members.names
 
     @property
     def rules(self) -> tuple[AnyRule, ...]:
@@ -136,8 +139,10 @@ class Fleet:
 
         Raises:
             vhal.errors.InvalidConfig: Two of the hosts are one.
+            vhal.errors.JournalError: It can't be read which hosts are cordoned.
         """
-        answers = self._ask(list(self._members.values()), lambda host: look(host, over_s, movable), over_s)
+        answers = self._members.ask(lambda host: look(host, over_s, movable), over_s=over_s)
+        self._members.heed()  # after they were asked: now it is known who each of them is
         with self._turn:
             return self._inventory.snapshot(answers, self._clock())
 
@@ -149,8 +154,8 @@ class Fleet:
         Raises:
             vhal.errors.NotFound: None is called so.
         """
-        members = list(self._members.values()) if names is None else [self._member(name) for name in names]
-        return {member.name: answer for member, answer in self._ask(members, question).items()}
+        asked = None if names is None else [self._members.one(name) for name in names]
+        return {member.name: answer for member, answer in self._members.ask(question, asked).items()}
 
     def host(self, name: str) -> Host:
         """Return an open host.
@@ -159,7 +164,7 @@ class Fleet:
             vhal.errors.NotFound: None is called so.
             vhal.errors.VhalError: It can't be opened.
         """
-        return self._answer(self._member(name), lambda host: host)
+        return self._members.answer(self._members.one(name), lambda host: host)
 
     def hosts(self, selector: str | Selector = "") -> list[Host]:
         """Return the open hosts that a selector chooses; those that can't be reached are in :meth:`snapshot` only.
@@ -168,8 +173,9 @@ class Fleet:
             vhal.errors.InvalidSpec: That is no selector.
         """
         wanted = selected(selector)
-        members = [member for member in self._members.values() if wanted.matches(_words(member))]
-        return [answer for answer in self._ask(members, lambda host: host).values() if isinstance(answer, Host)]
+        self._members.heed()
+        chosen = [member for member in self._members if wanted.matches(words(member))]
+        return [answer for answer in self._members.ask(lambda host: host, chosen).values() if isinstance(answer, Host)]
 
     def machines(self, selector: str | Selector = "") -> list[Machine]:
         """Return the machines that a selector chooses, of all hosts that answer: ``team=blue,state=running``.
@@ -178,7 +184,7 @@ class Fleet:
             vhal.errors.InvalidSpec: That is no selector.
         """
         wanted = selected(selector)
-        answers = self._ask(list(self._members.values()), Host.machines)
+        answers = self._members.ask(Host.machines)
         found = once(
             (member.name, each)
             for member, answer in answers.items()
@@ -198,27 +204,7 @@ class Fleet:
         place, slash, name = ref.partition("/")
         if slash and place in self._members:
             return self.host(place).machine(name)
-        answers = self._ask(list(self._members.values()), lambda host: _with(host, ref))
-        found = once((member.name, each) for member, each in answers.items() if isinstance(each, Machine))
-        if len(found) > 1:
-            places = [name for name, _ in found]
-            raise InvalidSpec(
-                f"several machines are called {ref!r}: on {' and on '.join(places)}",
-                hint=f"say which: {places[0]}/{ref}, or the id of one",
-                machine=ref,
-            )
-        if found:
-            return found[0][1]
-        dead = [f"{member.name}: {answer}" for member, answer in answers.items() if isinstance(answer, VhalError)]
-        if dead:
-            raise HostUnreachable(
-                f"machine {ref!r} isn't on the hosts that answer; {'; '.join(dead)}",
-                hint="snapshot() shows what is wrong with each",
-                machine=ref,
-            )
-        raise NotFound(
-            f"there is no machine {ref!r} on {', '.join(self._members)}", hint="machines() lists them", machine=ref
-        )
+        return find(self._members, ref)
 
     def create(
         self,
@@ -248,7 +234,7 @@ class Fleet:
             vhal.errors.InvalidSpec: Its options don't fit a backend, or there is no such policy.
             vhal.errors.HostUnreachable: The host that was chosen stopped answering: look whether it was made.
         """
-        from vhal.fleet.creation import Creation
+        from vhal.fleet.placement.creation import Creation
 
         return Creation(self, spec, policy, selected(on), over_s).run(timeout_s)
 
@@ -256,13 +242,13 @@ class Fleet:
         self, spec: MachineSpec, policy: Policy = "balance", *, on: str | Selector = "", over_s: float = 0.0
     ) -> Explanation:
         """Return where :meth:`create` would make a machine now, and what is said of each host; makes nothing."""
-        from vhal.fleet.creation import Creation
+        from vhal.fleet.placement.creation import Creation
 
         return Creation(self, spec, policy, selected(on), over_s).explain()
 
     def report(self, *, over_s: float = 0.0) -> UseReport:
         """Return what is bought, allocated, used and wasted, now; ``over_s`` is as in :meth:`snapshot`."""
-        from vhal.fleet import report
+        from vhal.fleet.figures import report
 
         return report.report(self.snapshot(over_s=over_s))
 
@@ -283,17 +269,17 @@ class Fleet:
         return plan_balance(self.snapshot(over_s=over_s, movable=True), settings)
 
     def plan_drain(self, *hosts: str, strict: bool = False) -> Plan:
-        """Return the moves that empty hosts now; as :func:`vhal.fleet.drain.plan_drain`."""
-        from vhal.fleet.drain import plan_drain
+        """Return the moves that empty hosts now; as :func:`vhal.fleet.moves.drain.plan_drain`."""
+        from vhal.fleet.moves.drain import plan_drain
 
         return plan_drain(self.snapshot(movable=True), hosts, strict=strict)
 
     def plan_restore(self, host: str, *, empty: bool = False, journal: Journal | None = None) -> Plan:
-        """Return the moves that bring back what a drain took away; as :func:`vhal.fleet.drain.plan_restore`."""
-        from vhal.fleet.drain import plan_restore
-        from vhal.fleet.works import opened
+        """Return the moves that bring back what a drain took away; as :func:`vhal.fleet.moves.drain.plan_restore`."""
+        from vhal.fleet.moves.drain import plan_restore
+        from vhal.journal import opened
 
-        with opened(journal) as book:
+        with opened(journal or self._journal) as book:
             return plan_restore(self.snapshot(movable=True), host, book, empty=empty)
 
     def apply(
@@ -306,9 +292,10 @@ class Fleet:
         on_event: OnEvent | None = None,
         timeout_s: float | None = None,
     ) -> Applied:
-        """Carry ``plan`` out on this fleet; what that means, :func:`vhal.fleet.apply.apply` says."""
-        from vhal.fleet.apply import apply
+        """Carry ``plan`` out on this fleet; what that means, :func:`vhal.fleet.moves.apply.apply` says."""
+        from vhal.fleet.moves.apply import apply
 
+        journal = journal or self._journal
         return apply(plan, self, settings, journal=journal, replan=replan, on_event=on_event, timeout_s=timeout_s)
 
     def drain(
@@ -338,18 +325,47 @@ class Fleet:
         plan = self.plan_restore(host, empty=empty, journal=journal)
         return self.apply(plan, settings, journal=journal, on_event=on_event, timeout_s=timeout_s)
 
+    def cordon(self, *hosts: str, reason: str = "") -> None:
+        """Put nothing new on hosts from now on, from whichever process of this user; their machines run on.
+
+        It is written down, and lasts until :meth:`uncordon` or :meth:`restore`. The hosts needn't answer.
+
+        Raises:
+            vhal.errors.NotFound: One isn't in the fleet; none was cordoned.
+            vhal.errors.JournalError: It can't be written down.
+        """
+        self._members.cordon(hosts, reason)
+
+    def uncordon(self, *hosts: str) -> tuple[str, ...]:
+        """Let hosts be used again that were cordoned, drained or evacuated; return those. Nothing is moved.
+
+        Raises:
+            vhal.errors.NotFound: One isn't in the fleet.
+            vhal.errors.InvalidState: One is cordoned where the fleet is described, and stays so.
+            vhal.errors.Busy: One is being emptied at this moment.
+            vhal.errors.JournalError: It can't be written down.
+        """
+        from vhal.fleet.moves.works import refuse_emptying
+        from vhal.journal import opened
+
+        with opened(self._journal) as book:
+            refuse_emptying(book, hosts)
+        return self._members.uncordon(hosts)
+
     def mark(self, name: str, status: HostStatus, reason: str = "") -> None:
-        """Let a host be up, cordoned or draining from now on, as long as this fleet is open.
+        """Let a host be up, cordoned or draining from now on, as long as this fleet is open; :meth:`cordon` lasts.
+
+        One that is cordoned or drained lastingly stays so.
 
         Raises:
             vhal.errors.NotFound: None is called so.
             vhal.errors.InvalidSpec: It is to be unreachable: that is found out.
         """
-        self._member(name).mark(status, reason)
+        self._members.one(name).mark(status, reason)
 
     def close(self) -> None:
         """Let go of all hosts, except those that it was given open. Idempotent; doesn't wait for one that hangs."""
-        ask(list(self._members.values()), Member.close, CLOSING_S)
+        self._members.close()
 
     def __enter__(self) -> Fleet:
         return self
@@ -364,37 +380,3 @@ class Fleet:
 
     def __repr__(self) -> str:
         return f"<Fleet of {len(self)} hosts>"
-
-    def _member(self, name: str) -> Member:
-        found = self._members.get(name)
-        if found is None:
-            raise NotFound(
-                f"there is no host {name!r} in the fleet", hint=f"there are {', '.join(self._members)}", host=name
-            )
-        return found
-
-    def _ask(
-        self, members: Sequence[Member], question: Callable[[Host], T], over_s: float = 0.0
-    ) -> dict[Member, T | VhalError]:
-        patience_s = self._patience_s
-        return ask(members, lambda member: member.ask(question, patience_s), patience_s + over_s)
-
-    def _answer(self, member: Member, question: Callable[[Host], T]) -> T:
-        answer = self._ask([member], question)[member]
-        if isinstance(answer, VhalError):
-            raise answer
-        return answer
-
-
-def _with(host: Host, ref: str) -> Machine | None:
-    try:
-        return host.machine(ref)
-    except NotFound:
-        return None
-
-
-def _words(member: Member) -> Mapping[str, str]:
-    """Return what a selector of hosts looks at, without asking the host."""
-    return SeenHost(
-        name=member.name, uuid="", backend=member.backend, status=member.status, labels=member.entry.labels
-    ).words

@@ -1,19 +1,20 @@
 """What shall be moved, why, what it costs, and what comes of it. Data: it can be shown, kept, and carried out later.
 
-Who makes one is :mod:`vhal.fleet.balance` or :mod:`vhal.fleet.drain`; who carries it out is :mod:`vhal.fleet.carrier`.
+Who makes one is :mod:`vhal.fleet.balance` or :mod:`vhal.fleet.moves.drain`; who carries it out is
+:mod:`vhal.fleet.moves.carrier`.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
-from vhal.errors import InvalidSpec
+from vhal.fleet.document import Document
 from vhal.fleet.settings import BalanceSettings
-from vhal.spec.model import Model, invalid
+from vhal.spec.model import Model
 from vhal.spec.units import Bytes
+
+FORMAT = 1
+"""Version of the file format. Another one is refused; an older one would be converted when it is read."""
 
 
 class Move(Model):
@@ -64,9 +65,12 @@ class Bound(Model):
     """How it was found, and what it leaves out."""
 
 
-class Plan(Model):
+class Plan(Document):
     """An ordered list of moves. Carried out in this order, one after the other, every rule holds after each of them."""
 
+    made_by = "vhal fleet plan --output FILE"
+
+    format: int = FORMAT
     kind: Literal["balance", "drain", "restore", "evacuate", "repair"] = "balance"
     snapshot: str
     """Digest of the snapshot it was made from."""
@@ -92,22 +96,3 @@ class Plan(Model):
 
     def __bool__(self) -> bool:
         return bool(self.moves)
-
-    def save(self, path: str | Path) -> None:
-        """Write it to a file, as JSON."""
-        Path(path).write_text(self.model_dump_json(exclude_defaults=True) + "\n")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Plan:
-        """Return the plan in a file.
-
-        Raises:
-            vhal.errors.InvalidSpec: It can't be read, or is none.
-        """
-        try:
-            return cls.model_validate_json(Path(path).read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidSpec(f"{path} can't be read: {error}", hint="name a file that a plan was written to") from None
-        except ValidationError as error:
-            hint = "name a file that a plan was written to: 'vhal fleet plan --output FILE'"
-            raise invalid(str(path), error, cls, hint) from None

@@ -1,7 +1,7 @@
 """A fleet at one moment: its hosts, its machines, and what must hold. Everything that is decided is decided from this.
 
 It is data, with no connection behind it: it can be kept in a file, and gives the same decision again anywhere. Who
-takes it is :mod:`vhal.fleet.inventory`.
+takes it is :mod:`vhal.fleet.members.inventory`.
 """
 
 from __future__ import annotations
@@ -9,24 +9,23 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from vhal.errors import InvalidSpec
+from vhal.fleet.document import Document
 from vhal.fleet.rules import Rule
 from vhal.spec.frozen import FrozenDict
 from vhal.spec.machine import MachineKind
-from vhal.spec.model import Model, invalid
+from vhal.spec.model import Model
 from vhal.spec.state import MachineState
 from vhal.spec.units import Bytes
 
 __all__ = ["FORMAT", "FleetSnapshot", "HostStatus", "Load", "SeenHost", "SeenMachine"]
 
 FORMAT = 1
-"""Version of the file format. A newer one is refused; an older one would be converted here."""
+"""Version of the file format. Another one is refused; an older one would be converted when it is read."""
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -151,12 +150,14 @@ class SeenMachine(_Seen):
 S = TypeVar("S", SeenHost, SeenMachine)
 
 
-class FleetSnapshot(_Seen):
+class FleetSnapshot(_Seen, Document):
     """A fleet at one moment.
 
     Raises:
         vhal.errors.InvalidSpec: Two hosts have one name or uuid, or a machine is on a host that isn't there.
     """
+
+    made_by = "vhal fleet capture"
 
     format: int = FORMAT
     taken_s: float = 0.0
@@ -234,44 +235,3 @@ class FleetSnapshot(_Seen):
             return seen.replace(labels=labels) if labels != seen.labels else seen
 
         return self.replace(hosts=tuple(map(masked, self.hosts)), machines=tuple(map(masked, self.machines)))
-
-    def save(self, path: str | Path) -> None:
-        """Write it to a file, as JSON."""
-        Path(path).write_text(self.model_dump_json(exclude_defaults=True) + "\n")
-
-    @classmethod
-    def load(cls, path: str | Path) -> FleetSnapshot:
-        """Return the snapshot in a file.
-
-        Raises:
-            vhal.errors.InvalidSpec: It can't be read, is none, or is of a newer format.
-        """
-        try:
-            text = Path(path).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidSpec(f"{path} can't be read: {error}", hint="name a file of 'vhal fleet capture'") from None
-        return cls.read(text, str(path))
-
-    @classmethod
-    def read(cls, text: str, where: str = "the snapshot") -> FleetSnapshot:
-        """Return the snapshot in a text.
-
-        Raises:
-            vhal.errors.InvalidSpec: It is none, or of a newer format.
-        """
-        try:
-            found = cls.model_validate_json(text)
-        except ValidationError as error:
-            raise invalid(where, error, cls, "name a file of 'vhal fleet capture', or take one anew") from None
-        return found
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_of_a_format_that_is_known(cls, data: Any) -> Any:
-        given = data.get("format", FORMAT) if isinstance(data, Mapping) else FORMAT
-        if given != FORMAT:
-            facts = {"given": str(given), "known": str(FORMAT)}
-            raise PydanticCustomError(
-                "format", "it is of format {given}, and this vhal reads {known}: take it anew, or update", facts
-            )
-        return data

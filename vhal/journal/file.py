@@ -62,19 +62,21 @@ class Journal:
     Args:
         path: The file; None for that of :func:`default_path`. It is made when it isn't there, readable by its owner
             only: it holds the specs of machines on their way.
+        checked: Read the whole file first, to see whether it is damaged. Who only looks something up, and often,
+            needn't.
 
     Raises:
         vhal.errors.JournalError: It can't be opened, is broken, or is of a newer version of vhal.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path | None = None, *, checked: bool = True) -> None:
         self.path = Path(path) if path is not None else default_path()
         self._lock = threading.RLock()
         with self._told():
             _make(self.path)
             self._db = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
             try:
-                self._open()
+                self._open(checked)
             except BaseException:
                 self._db.close()
                 raise
@@ -178,13 +180,13 @@ class Journal:
 
     # parts
 
-    def _open(self) -> None:
+    def _open(self, checked: bool) -> None:
         db = self._db
         db.execute("PRAGMA journal_mode = WAL")
         # Else a power cut could take back what was written before a side effect.
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
-        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        found = db.execute("PRAGMA quick_check(1)").fetchone()[0] if checked else "ok"
         if found != "ok":
             raise sqlite3.DatabaseError(found)
         with self._writing():
@@ -330,6 +332,16 @@ class Held:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+@contextmanager
+def opened(journal: Journal | None) -> Iterator[Journal]:
+    """Give the journal, or the user's for as long as the block runs."""
+    if journal is not None:
+        yield journal
+    else:
+        with Journal() as mine:
+            yield mine
 
 
 def default_path() -> Path:

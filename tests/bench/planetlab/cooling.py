@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from tests.bench.planetlab.datacenter import HOST_MIB, Datacenter, Floats
 from tests.bench.planetlab.traces import STEP_S
-from vhal.fleet.cool import CoolSettings, cool
-from vhal.fleet.habit import Habit, learn
 from vhal.fleet.snapshot import FleetSnapshot, Load, SeenHost, SeenMachine
+from vhal.fleet.watch.cool import CoolSettings, cool
+from vhal.fleet.watch.habit import Habit, learn
 from vhal.spec.units import Bytes
 
 UNIT_MIPS = 10.0
@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 class Cooling:
-    """Asks :func:`vhal.fleet.cool.cool` every five minutes.
+    """Asks :func:`vhal.fleet.watch.cool.cool` every five minutes.
 
     Args:
         settings: None for the defaults.

@@ -34,7 +34,7 @@ def which(function: F) -> F:
 
 
 def opened(session: Session, file: str | None, urls: tuple[str, ...]) -> Fleet:
-    """Return the fleet that is meant, its drained hosts marked. It is closed when the command has ended."""
+    """Return the fleet that is meant. It is closed when the command has ended."""
     import os
 
     from vhal import config
@@ -51,23 +51,7 @@ def opened(session: Session, file: str | None, urls: tuple[str, ...]) -> Fleet:
             raise Usage("no fleet is given", f"give --fleet FILE or --url URL, or describe one in {default_path()}")
     fleet = Fleet(hosts) if hosts else Fleet.load(file)
     click.get_current_context().call_on_close(fleet.close)
-    _mark(fleet)
     return fleet
-
-
-def _mark(fleet: Fleet) -> None:
-    """Keep off the hosts that a drain emptied, whichever process did it."""
-    from vhal.journal import Journal, default_path
-
-    if not default_path().exists():
-        return  # nothing was ever drained from here
-    from vhal.fleet.snapshot import HostStatus
-    from vhal.fleet.works import drained
-
-    with Journal() as journal:
-        found = drained(journal)
-    for name in found.keys() & set(fleet.names):
-        fleet.mark(name, HostStatus.DRAINING, f"work {found[name]} emptied it")
 
 
 def warn(session: Session, snapshot: FleetSnapshot) -> None:

@@ -1,4 +1,4 @@
-"""``vhal fleet apply``: a plan from a file, carried out. How, is :mod:`vhal.fleet.apply`'s."""
+"""``vhal fleet apply``: a plan from a file, carried out. How, is :mod:`vhal.fleet.moves.apply`'s."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vhal.cli.fleet.carry import dry, kept, limits, planned, settings
 from vhal.cli.fleet.show import check, views
 
 if TYPE_CHECKING:
-    from vhal.fleet.applied import Applied
+    from vhal.fleet.moves.applied import Applied
 
 
 @verb("apply")
@@ -41,7 +41,7 @@ def apply(
     it begins. After a move that failed, the rest is planned anew by what made the plan. Ctrl-C begins no more, undoes
     what is under way, and leaves each machine running.
     """
-    from vhal.fleet.outdated import refuse_outdated
+    from vhal.fleet.moves.outdated import refuse_outdated
     from vhal.fleet.plan import Plan
 
     check(plot, html)

@@ -25,7 +25,7 @@ def capture(session: Session, output: Path, file: str | None, urls: tuple[str, .
     labels that look like secrets are masked. Hosts that don't answer are in it as such.
     """
     snapshot = opened(session, file, urls).snapshot(over_s=over, movable=True).without_secrets()
-    write(output, snapshot.model_dump_json(exclude_defaults=True) + "\n")
+    write(output, snapshot.text())
     if session.json:
         document([{"file": str(output), "hosts": len(snapshot.hosts), "machines": len(snapshot.machines)}])
     else:

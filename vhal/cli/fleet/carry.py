@@ -15,7 +15,7 @@ from vhal.cli.params import Duration, timeout
 from vhal.cli.progress import follow
 
 if TYPE_CHECKING:
-    from vhal.fleet.applied import Applied, ApplySettings, MoveResult
+    from vhal.fleet.moves.applied import Applied, ApplySettings, MoveResult
     from vhal.fleet.plan import Plan
     from vhal.fleet.snapshot import FleetSnapshot
     from vhal.journal import Journal
@@ -43,7 +43,7 @@ def limits(function: F) -> F:
 
 def settings(given: Mapping[str, Any]) -> ApplySettings | None:
     """Return what the options of :func:`limits` say, without the deadline; None if they say nothing."""
-    from vhal.fleet.applied import ApplySettings
+    from vhal.fleet.moves.applied import ApplySettings
 
     said = {name: value for name, value in given.items() if value is not None and name != "timeout"}
     own = {name: said.pop(name) for name in list(said) if name in ApplySettings.model_fields}

@@ -19,7 +19,7 @@ from vhal.cli.progress import follow
 from vhal.errors import PlacementRefused
 
 if TYPE_CHECKING:
-    from vhal.fleet.scores import Policy
+    from vhal.fleet.placement.scores import Policy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,7 +69,7 @@ def explain(
         for note in found.notes:
             session.note(f"warning: {note}")
     if found.chosen is None:
-        session.note(found.refusal)
+        session.note(f"{found.refusal}\nhint: {found.remedy}")
         click.get_current_context().exit(PlacementRefused.exit_code)
 
 

@@ -15,7 +15,7 @@ from vhal.cli.fleet.show import check, views
 from vhal.errors import InsufficientResources
 
 if TYPE_CHECKING:
-    from vhal.fleet.applied import Applied
+    from vhal.fleet.moves.applied import Applied
 
 
 @verb("drain")
@@ -43,8 +43,8 @@ def drain(
     Nothing new is put on the hosts from then on, until 'vhal fleet restore'. A machine that finds no place stays, and
     is named with the reason; then the exit code is 4. After a move that failed, the rest is planned anew.
     """
-    from vhal.fleet.drain import plan_drain
-    from vhal.fleet.emptying import LEFT
+    from vhal.fleet.moves.drain import plan_drain
+    from vhal.fleet.moves.emptying import LEFT
 
     check(plot, html)
     fleet = opened(session, file, urls)
@@ -87,7 +87,7 @@ def restore(
     **given: Any,
 ) -> None:
     """Let a drained host be used again, and bring back what was moved off it, as far as it still fits."""
-    from vhal.fleet.drain import plan_restore
+    from vhal.fleet.moves.drain import plan_restore
 
     check(plot, html)
     fleet = opened(session, file, urls)

@@ -1,4 +1,7 @@
-"""``vhal fleet evacuate``: a dead host's machines, started on others. What that takes is :mod:`vhal.fleet.evacuate`."""
+"""``vhal fleet evacuate``: a dead host's machines, started on others.
+
+What that takes is :mod:`vhal.fleet.moves.evacuate`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from vhal.cli.params import timeout
 from vhal.errors import NotFound
 
 if TYPE_CHECKING:
-    from vhal.fleet.applied import Applied
+    from vhal.fleet.moves.applied import Applied
 
 
 @verb("evacuate")
@@ -52,8 +55,8 @@ def evacuate(
     its way to the disks first, and say with --fenced what was done. Only machines whose spec is given, and whose disks
     are all shared, can be started elsewhere; the others are named. It may be repeated.
     """
-    from vhal.fleet.evacuate import evacuate as started
-    from vhal.fleet.evacuate import plan_evacuate
+    from vhal.fleet.moves.evacuate import evacuate as started
+    from vhal.fleet.moves.evacuate import plan_evacuate
     from vhal.fleet.snapshot import FleetSnapshot
     from vhal.spec.load import load_spec
 

@@ -41,7 +41,7 @@ def hosts(session: Session, file: str | None, urls: tuple[str, ...], select: str
 
 
 def _host(snapshot: FleetSnapshot, host: SeenHost) -> tuple[object, ...]:
-    from vhal.fleet.placement import candidate
+    from vhal.fleet.placement.placement import candidate
     from vhal.spec.units import Bytes
 
     machines = snapshot.on[host.name]

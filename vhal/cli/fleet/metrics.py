@@ -32,7 +32,7 @@ def metrics(session: Session, file: str | None, urls: tuple[str, ...], listen: s
     Hosts are looked at whenever somebody reads. Of a host that doesn't answer only that is told. Moves are those of
     plans in this user's journal.
     """
-    from vhal.fleet.metrics import FleetMetrics, MoveMetrics, require, served
+    from vhal.fleet.figures.metrics import FleetMetrics, MoveMetrics, require, served
 
     require()
     host, port = address(listen)

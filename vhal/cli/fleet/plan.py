@@ -76,13 +76,13 @@ def plan(
         snapshot = opened(session, file, urls).snapshot(over_s=over, movable=True)
     made = plan_balance(snapshot, wanted)
     if output is not None:
-        write(output, made.model_dump_json(exclude_defaults=True) + "\n")
+        write(output, made.text())
     tell(session, made, snapshot, plot, html)
     warn(session, snapshot)
 
 
 def _read(source: Path, util: Path | None) -> FleetSnapshot:
-    from vhal.fleet import ganeti
+    from vhal.fleet.formats import ganeti
     from vhal.fleet.snapshot import FleetSnapshot
 
     if util is None and _is_json(source):

@@ -1,4 +1,4 @@
-"""``vhal fleet report``: how well a fleet is used. What the columns mean is :mod:`vhal.fleet.report`."""
+"""``vhal fleet report``: how well a fleet is used. What the columns mean is :mod:`vhal.fleet.figures.report`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def report(session: Session, file: str | None, urls: tuple[str, ...], over: floa
     promised and isn't used; free is what can still be promised. The first five of these columns are of processors, the
     others of memory.
     """
-    from vhal.fleet.report import HEADERS, report, row
+    from vhal.fleet.figures.report import HEADERS, report, row
 
     snapshot = opened(session, file, urls).snapshot(over_s=over)
     found = report(snapshot)

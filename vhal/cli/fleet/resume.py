@@ -24,8 +24,8 @@ def resume(session: Session, /, work: str | None, file: str | None, urls: tuple[
     Without WORK it lists what is unfinished. What the hosts show counts: a machine that was on its way is brought to
     one of its ends, and never runs twice.
     """
-    from vhal.fleet.apply import resume as carried
-    from vhal.fleet.works import unfinished
+    from vhal.fleet.moves.apply import resume as carried
+    from vhal.fleet.moves.works import unfinished
     from vhal.journal import Journal, StepState
 
     if work is None:

@@ -1,4 +1,7 @@
-"""``vhal fleet watch``: a fleet is looked at again and again, and cooled by a policy: see :mod:`vhal.fleet.watch`."""
+"""``vhal fleet watch``: a fleet is looked at again and again, and cooled by a policy.
+
+How, is :mod:`vhal.fleet.watch.watch`'s.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ from vhal.cli.fleet.carry import kept
 from vhal.cli.fleet.metrics import address, told
 
 if TYPE_CHECKING:
+    from vhal.fleet.figures.metrics import MoveMetrics
     from vhal.fleet.fleet import Fleet
-    from vhal.fleet.metrics import MoveMetrics
-    from vhal.fleet.watch import Round, Watch
+    from vhal.fleet.watch.watch import Round, Watch
 
 
 @verb("watch")
@@ -43,8 +46,8 @@ def watch(
 
     SIGTERM and Ctrl-C end it: nothing begins any more, and a move that is under way is undone or finished.
     """
-    from vhal.fleet.policy import WatchPolicy
-    from vhal.fleet.watch import Watch
+    from vhal.fleet.watch.policy import WatchPolicy
+    from vhal.fleet.watch.watch import Watch
 
     wanted = WatchPolicy() if policy is None else WatchPolicy.load(policy)
     fleet = opened(session, file, urls)
@@ -60,7 +63,7 @@ def watch(
 @contextmanager
 def _served(session: Session, fleet: Fleet, host: str, port: int) -> Iterator[MoveMetrics]:
     """Serve a fleet's figures as long as the block runs; give what counts its moves."""
-    from vhal.fleet.metrics import FleetMetrics, MoveMetrics, require, served
+    from vhal.fleet.figures.metrics import FleetMetrics, MoveMetrics, require, served
 
     require()
     from prometheus_client import CollectorRegistry

@@ -1,7 +1,7 @@
 """The plan that makes a fleet even, cools its hot hosts, or mends its rules. Its door is :mod:`vhal.fleet.balance`.
 
 It puts together what the other modules find, and decides whether it is worth it. It looks at no host and moves nothing:
-that is :mod:`vhal.fleet.carrier`'s.
+that is :mod:`vhal.fleet.moves.carrier`'s.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vhal.fleet.balance.problem import Floats, Ints, Problem
-from vhal.fleet.ganeti import yardstick
+from vhal.fleet.formats.ganeti import yardstick
 from vhal.fleet.snapshot import Load
 
 

@@ -1,7 +1,7 @@
 """The search for places for the machines of hosts that are to be empty.
 
 The largest goes first, each to the host on which the fleet stays most even. Whose plan that becomes is
-:mod:`vhal.fleet.drain`'s business, or :mod:`vhal.fleet.evacuate`'s.
+:mod:`vhal.fleet.moves.drain`'s business, or :mod:`vhal.fleet.moves.evacuate`'s.
 """
 
 from __future__ import annotations

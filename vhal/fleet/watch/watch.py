@@ -1,7 +1,7 @@
 """Keeps a fleet cool: looks at it again and again, and when a host stays hot, has a plan made and carries it out.
 
-It acts late, little and seldom, by its :mod:`policy <vhal.fleet.policy>`: a fleet whose machines are always on the move
-is worse than a hot host. What is worth moving decides the planner, :mod:`vhal.fleet.balance`.
+It acts late, little and seldom, by its :mod:`policy <vhal.fleet.watch.policy>`: a fleet whose machines are always on
+the move is worse than a hot host. What is worth moving decides the planner, :mod:`vhal.fleet.balance`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from enum import StrEnum
 
 from vhal.driver.context import Context
 from vhal.errors import VhalError
-from vhal.fleet.applied import Applied
-from vhal.fleet.apply import apply, resume
 from vhal.fleet.balance import plan_balance
-from vhal.fleet.carrier import Hosts, OnEvent
+from vhal.fleet.moves.applied import Applied
+from vhal.fleet.moves.apply import apply, resume
+from vhal.fleet.moves.carrier import Hosts, OnEvent
+from vhal.fleet.moves.works import unfinished
 from vhal.fleet.plan import Plan
-from vhal.fleet.policy import WatchPolicy
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
-from vhal.fleet.works import drained, opened, unfinished
-from vhal.journal import Journal
+from vhal.fleet.watch.policy import WatchPolicy
+from vhal.journal import Journal, opened
 from vhal.operation import part
 
 HOUR_S = 3600.0
@@ -124,8 +124,6 @@ class Watch:
     def rounds(self) -> Iterator[Round]:
         """Yield each look at the fleet, until :meth:`stop`. What was left in the middle is finished first."""
         with opened(self._journal) as journal:
-            for name, work in drained(journal).items():
-                self._fleet.mark(name, HostStatus.DRAINING, f"work {work} emptied it")
             while not self._stopped.is_set():
                 yield self._round(journal)
                 self._wait(self._policy.every_s)

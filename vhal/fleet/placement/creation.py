@@ -1,7 +1,7 @@
 """Makes a machine on the host that placement chooses, and on the next best where that one's engine says no.
 
 1. A snapshot is taken, and the engines of the hosts that could take the machine are asked whether they would.
-2. A host is chosen and claimed in one step (:mod:`vhal.fleet.claims`).
+2. A host is chosen and claimed in one step (:mod:`vhal.fleet.placement.claims`).
 3. The machine is made there. If the engine says no after all, the claim is given back and the next best is chosen.
 
 Where the end of a creation isn't known, since the host stopped answering, no other host is tried: there would be two.
@@ -9,8 +9,8 @@ Where the end of a creation isn't known, since the host stopped answering, no ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from vhal.driver.capability import CREATE
 from vhal.errors import (
@@ -22,21 +22,36 @@ from vhal.errors import (
     Unsupported,
     VhalError,
 )
-from vhal.fleet.claims import Claim, Claims, claims_of
-from vhal.fleet.coming import coming
-from vhal.fleet.explanation import Explanation
-from vhal.fleet.extension import extensions
-from vhal.fleet.placement import explain
-from vhal.fleet.snapshot import SeenMachine
+from vhal.fleet.placement.claims import Claim, Claims, claims_of
+from vhal.fleet.placement.coming import coming
+from vhal.fleet.placement.explanation import Explanation
+from vhal.fleet.placement.extension import extensions
+from vhal.fleet.placement.placement import explain
+from vhal.fleet.snapshot import FleetSnapshot, SeenMachine
 from vhal.operation import call_context
 from vhal.registry import registry
 
 if TYPE_CHECKING:
-    from vhal.fleet.fleet import Fleet
-    from vhal.fleet.scores import Policy
+    from vhal.fleet.placement.scores import Policy
     from vhal.fleet.selector import Selector
+    from vhal.host import Host
     from vhal.machine import Machine
     from vhal.spec.machine import MachineSpec
+
+T = TypeVar("T")
+
+
+class Hosts(Protocol):
+    """What of a fleet is needed to make a machine in it: :class:`vhal.fleet.fleet.Fleet` has it."""
+
+    def host(self, name: str, /) -> Host:
+        """Return an open host."""
+
+    def snapshot(self, *, over_s: float = 0.0) -> FleetSnapshot:
+        """Return what there is now, loads measured for so long before."""
+
+    def ask(self, question: Callable[[Host], T], names: Iterable[str], /) -> dict[str, T | VhalError]:
+        """Put a question to some hosts at once."""
 
 
 class Creation:
@@ -53,7 +68,7 @@ class Creation:
         vhal.errors.InvalidSpec: That is no spec, no policy, or its options don't fit a backend.
     """
 
-    def __init__(self, fleet: Fleet, spec: MachineSpec, policy: Policy, on: Selector, over_s: float = 0.0) -> None:
+    def __init__(self, fleet: Hosts, spec: MachineSpec, policy: Policy, on: Selector, over_s: float = 0.0) -> None:
         if not hasattr(spec, "options_for"):
             raise InvalidSpec(
                 f"a machine is made from a MachineSpec, not from a {type(spec).__name__}",
@@ -124,8 +139,12 @@ class Creation:
         self._refuse_name({machine.name: machine.host for machine in claimed})
         explanation = self.explain(claimed)
         if explanation.chosen is None:
+            more = "" if explanation.larger else "; 'vhal fleet explain' says of each host why not"
             raise PlacementRefused(
-                explanation.refusal, hint=_hint(explanation), explanation=explanation, machine=self._spec.name
+                explanation.refusal,
+                hint=explanation.remedy + more,
+                explanation=explanation,
+                machine=self._spec.name,
             )
         return self._snapshot.host(explanation.chosen).uuid, coming(self._spec, explanation.chosen)
 
@@ -138,9 +157,3 @@ class Creation:
                 host=place,
                 machine=self._spec.name,
             )
-
-
-def _hint(explanation: Explanation) -> str:
-    if explanation.larger:
-        return "make it smaller, or add a larger host to the fleet"
-    return "make room, loosen a rule, or add a host; 'vhal fleet explain' says of each host why not"

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from vhal.driver.url import HostUrl
 from vhal.errors import InvalidConfig, InvalidUrl, VhalError
-from vhal.fleet.entry import HostEntry, Keeping
-from vhal.fleet.member import Member
+from vhal.fleet.members.entry import HostEntry, Keeping
+from vhal.fleet.members.member import Member
 from vhal.host import Host
 from vhal.opener import locate
 

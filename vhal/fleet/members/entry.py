@@ -1,6 +1,6 @@
 """A host as it is listed in a fleet: where it is, and what only its owner knows of it.
 
-What the host itself knows, it is asked: :mod:`vhal.fleet.inventory`. The file that such hosts are in is
+What the host itself knows, it is asked: :mod:`vhal.fleet.members.inventory`. The file that such hosts are in is
 :mod:`vhal.fleet.file`.
 """
 

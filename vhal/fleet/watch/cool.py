@@ -15,11 +15,11 @@ from typing import Annotated
 from pydantic import Field
 
 from vhal.fleet.cost import moved
-from vhal.fleet.emptying import changes
-from vhal.fleet.habit import Habits, expected, spare, typical
+from vhal.fleet.moves.emptying import changes
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.room import Room
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenMachine
+from vhal.fleet.watch.habit import Habits, expected, spare, typical
 from vhal.spec.model import Model
 from vhal.spec.state import MachineState
 
@@ -52,7 +52,7 @@ def cool(snapshot: FleetSnapshot, habits: Habits, settings: CoolSettings | None 
 
     Args:
         snapshot: The fleet.
-        habits: What its machines are used to: see :func:`vhal.fleet.habit.learn`.
+        habits: What its machines are used to: see :func:`vhal.fleet.watch.habit.learn`.
         settings: None for the defaults.
     """
     return _Cooling(snapshot, habits, settings or CoolSettings()).plan()

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from vhal.errors import Busy, InvalidConfig, Unsupported
-from vhal.fleet.applied import MoveEvent, MoveResult
+from vhal.fleet.moves.applied import MoveEvent, MoveResult
+from vhal.fleet.moves.works import PLAN
 from vhal.fleet.plan import Move
 from vhal.fleet.show.text import busy
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost, SeenMachine
-from vhal.fleet.works import PLAN
 from vhal.journal import Journal, Step, StepState
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class FleetMetrics:
 class MoveMetrics:
     """Counts moves: those that it is told of, or those in a journal.
 
-    In the process that carries a plan out it is an ``on_event`` of :func:`vhal.fleet.apply.apply`. Elsewhere it reads
-    the journal whenever somebody reads the metrics; what had ended before is counted, too.
+    In the process that carries a plan out it is an ``on_event`` of :func:`vhal.fleet.moves.apply.apply`. Elsewhere it
+    reads the journal whenever somebody reads the metrics; what had ended before is counted, too.
 
     Args:
         registry: Where the counters are registered.

@@ -1,7 +1,7 @@
 """What a machine is used to want of its host's processors: learned from one snapshot after the other.
 
 A mean and a spread, in which what is long past counts less. A machine of which little is known yet is taken for one
-like the fleet's others. Nothing is decided here; see :mod:`vhal.fleet.cool`.
+like the fleet's others. Nothing is decided here; see :mod:`vhal.fleet.watch.cool`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where a machine goes: filters leave the hosts that can take it, scores choose among them.
 
-A pure function of a snapshot, of what else is being made at this moment (:mod:`vhal.fleet.claims`), and of what the
-engines said. Who asks the engines and makes the machine is :mod:`vhal.fleet.creation`.
+A pure function of a snapshot, of what else is being made at this moment (:mod:`vhal.fleet.placement.claims`), and of
+what the engines said. Who asks the engines and makes the machine is :mod:`vhal.fleet.placement.creation`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from vhal.driver.placement import Candidate, PlacementFilter, PlacementScore
-from vhal.fleet import filters, scores
-from vhal.fleet.explanation import Explanation, Verdict
-from vhal.fleet.extension import Extensions
+from vhal.fleet.placement import filters, scores
+from vhal.fleet.placement.explanation import Explanation, Verdict
+from vhal.fleet.placement.extension import Extensions
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost, SeenMachine
 from vhal.spec.frozen import FrozenDict

@@ -1,6 +1,6 @@
 """How a plan shall be carried out, what is told meanwhile, and what came of it: data.
 
-Who acts is :mod:`vhal.fleet.carrier`.
+Who acts is :mod:`vhal.fleet.moves.carrier`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is known of a fleet while its machines are being moved, and what is under way: kept up to date by looking.
 
-It knows nothing of plans and their order; that is :mod:`vhal.fleet.carrier`'s.
+It knows nothing of plans and their order; that is :mod:`vhal.fleet.moves.carrier`'s.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import threading
 from collections.abc import Sequence
 
 from vhal.errors import Busy, InsufficientResources
-from vhal.fleet.applied import MoveResult, Outcome
-from vhal.fleet.claims import Claim
-from vhal.fleet.inventory import machine as machine_seen
+from vhal.fleet.members.inventory import machine as machine_seen
+from vhal.fleet.moves.applied import MoveResult, Outcome
+from vhal.fleet.placement.claims import Claim
 from vhal.fleet.plan import Move
 from vhal.fleet.room import Room
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenMachine

@@ -10,7 +10,7 @@
     [apply]
     per_host = 1
 
-What acts by it is :mod:`vhal.fleet.watch`.
+What acts by it is :mod:`vhal.fleet.watch.watch`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from vhal.fleet.applied import ApplySettings
+from vhal.fleet.moves.applied import ApplySettings
 from vhal.spec.model import Model
 from vhal.spec.units import Bytes
 

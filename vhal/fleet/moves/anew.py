@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from vhal.fleet.balance import plan_balance
-from vhal.fleet.carrier import Replan
-from vhal.fleet.drain import plan_drain
+from vhal.fleet.moves.carrier import Replan
+from vhal.fleet.moves.drain import plan_drain
 from vhal.fleet.plan import Plan
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot

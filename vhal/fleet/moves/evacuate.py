@@ -6,7 +6,7 @@ its way to the disks were closed. The statement is kept in the journal.
 
 What can be started again is what of a machine isn't on the host: its spec must be known here, and its disks must be
 reachable elsewhere under the same paths (:attr:`vhal.Disk.shared`). What was in its memory is lost. A host that
-answers is drained instead: :mod:`vhal.fleet.drain`.
+answers is drained instead: :mod:`vhal.fleet.moves.drain`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from collections.abc import Callable, Mapping
 
 from vhal.driver.context import Progress
 from vhal.errors import InvalidSpec, InvalidState, NotFenced, NotFound, VhalError
-from vhal.fleet.applied import Applied, MoveEvent, MoveResult, Outcome
-from vhal.fleet.carrier import Hosts, OnEvent, steps
-from vhal.fleet.emptying import LEFT, Emptying, changes
+from vhal.fleet.members.cordon import cordon
+from vhal.fleet.members.inventory import known_uuid
+from vhal.fleet.moves.applied import Applied, MoveEvent, MoveResult, Outcome
+from vhal.fleet.moves.carrier import Hosts, OnEvent, steps
+from vhal.fleet.moves.emptying import LEFT, Emptying, changes
+from vhal.fleet.moves.works import EVACUATION
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenMachine
-from vhal.fleet.works import EVACUATION, opened
 from vhal.host import Host
-from vhal.journal import Journal, StepState
+from vhal.journal import Journal, StepState, opened
 from vhal.operation import call_context
 from vhal.spec.machine import MachineKind, MachineSpec
 from vhal.spec.state import MachineState
@@ -129,6 +131,8 @@ def evacuate(
     with opened(journal) as book:
         _end_former(book)
         with book.begin(EVACUATION, {"host": host, "fenced": statement}, steps(plan.moves)) as work:
+            reason = f"work {work.id} started its machines elsewhere: delete them here first"
+            cordon(book, host, known_uuid(now.host(host)), HostStatus.DRAINING, reason)
             begun_s = time.monotonic()
             for place, move in enumerate(plan.moves):
                 ctx.check()

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from vhal.fleet.placement import candidate
+from vhal.fleet.placement.placement import candidate
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost, SeenMachine
 from vhal.spec.model import Model
 from vhal.spec.units import Bytes

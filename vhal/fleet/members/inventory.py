@@ -15,8 +15,8 @@ from vhal.driver.answer import YES
 from vhal.driver.capability import METRICS, MIGRATION
 from vhal.driver.context import Context
 from vhal.errors import InvalidConfig, Unsupported, VhalError
-from vhal.fleet.coming import whole_gpus
-from vhal.fleet.meter import Meter
+from vhal.fleet.members.meter import Meter
+from vhal.fleet.placement.coming import whole_gpus
 from vhal.fleet.rules import Rule
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, Load, SeenHost, SeenMachine
 from vhal.spec.frozen import FrozenDict
@@ -25,7 +25,7 @@ from vhal.spec.units import Bytes
 
 if TYPE_CHECKING:
     from vhal.driver.answer import Answer
-    from vhal.fleet.member import Member
+    from vhal.fleet.members.member import Member
     from vhal.host import Host
     from vhal.layers.guard import Guard
     from vhal.machine import Machine
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _NEAREST = (MachineState.RUNNING, MachineState.MIGRATING, MachineState.PAUSED, MachineState.SAVED)
 """Of two copies of a machine that is on its way, which one is it?"""
+
+_UNKNOWN = "unknown:"
+"""What stands for the uuid of a host that never answered, with its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,11 @@ def _gpus(info: MachineInfo, answer: Look | None) -> dict[str, int]:
     return held
 
 
+def known_uuid(host: SeenHost) -> str | None:
+    """Return the uuid of a host of a snapshot, or None where the host never told it."""
+    return None if host.uuid.startswith(_UNKNOWN) else host.uuid
+
+
 def newer(info: MachineInfo, other: MachineInfo) -> bool:
     """Return whether this is the machine, and the other its copy: it is on its way from or to another host."""
 
@@ -213,13 +221,15 @@ def _seen(member: Member, answer: Look) -> SeenHost:
 
 
 def _unreachable(member: Member, error: VhalError) -> SeenHost:
+    # What is kept off it still is when it answers again.
+    also = "" if member.status is HostStatus.UP else f"; it is {member.status}, too: {member.reason}".rstrip(": ")
     return SeenHost(
         name=member.name,
-        uuid=member.uuid or f"unknown:{member.name}",
+        uuid=member.uuid or f"{_UNKNOWN}{member.name}",
         url=member.url,
         backend=member.backend,
         status=HostStatus.UNREACHABLE,
-        reason=str(error),
+        reason=f"{error}{also}",
         labels=member.entry.labels,
     )
 

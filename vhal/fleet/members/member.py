@@ -1,20 +1,26 @@
 """One host of a fleet, opened when it is first needed and again when its connection died.
 
-It asks nothing by itself, and doesn't decide what a missing answer means: that is :mod:`vhal.fleet.inventory`.
+It asks nothing by itself, and doesn't decide what a missing answer means: that is :mod:`vhal.fleet.members.inventory`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from vhal.errors import HostUnreachable, InvalidSpec, InvalidState
-from vhal.fleet.entry import HostEntry
+from vhal.fleet.members.entry import HostEntry
 from vhal.fleet.snapshot import HostStatus
 from vhal.host import Host, connect
 
+if TYPE_CHECKING:
+    from vhal.fleet.members.cordon import Cordon
+
 T = TypeVar("T")
+
+_STRICTNESS = (HostStatus.UP, HostStatus.CORDONED, HostStatus.DRAINING)
+"""What may be done with a host, from most to least."""
 
 
 class Member:
@@ -33,8 +39,9 @@ class Member:
         self.name = name
         self.entry = entry
         self.backend = backend
-        self.status = entry.status
-        self.reason = entry.reason
+        self.cordons: tuple[Cordon, ...] = ()
+        """What is written down that keeps machines off it."""
+        self._marked = (entry.status, entry.reason)
         self._host = host
         self._lent = host is not None
         self._closed = False
@@ -51,11 +58,22 @@ class Member:
         """How it is reached; without secrets."""
         return self.entry.url if self._host is None else self._host.url
 
+    @property
+    def status(self) -> HostStatus:
+        """What it is marked as, or what is written down of it if that forbids more."""
+        return max((self._marked[0], *(each.status for each in self.cordons)), key=_STRICTNESS.index)
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        said = dict.fromkeys(each.reason for each in self.cordons if each.reason)
+        return "; ".join(said) or self._marked[1]
+
     def __str__(self) -> str:
         return self.name
 
     def mark(self, status: HostStatus, reason: str) -> None:
-        """Let it be cordoned, draining or up from now on, until the fleet is closed.
+        """Let it be cordoned, draining or up from now on, until the fleet is closed; what is written down stays.
 
         Raises:
             vhal.errors.InvalidSpec: It is to be unreachable: that is found out.
@@ -67,7 +85,27 @@ class Member:
                 hint="mark it cordoned or draining",
                 host=self.name,
             )
-        self.status, self.reason = status, reason
+        self._marked = (status, reason)
+
+    def free(self) -> bool:
+        """Let it be up, where nothing is written down against it; return whether it wasn't.
+
+        Raises:
+            vhal.errors.InvalidState: It isn't up where the fleet is described, and stays so.
+        """
+        if self.entry.status is not HostStatus.UP:
+            raise InvalidState(
+                f"host {self.name!r} is {self.entry.status} where the fleet is described"
+                + (f": {self.entry.reason}" if self.entry.reason else ""),
+                hint=f"take the status of {self.name} out there",
+                host=self.name,
+            )
+        before, self._marked = self._marked[0], (HostStatus.UP, "")
+        return before is not HostStatus.UP
+
+    def heed(self, cordons: Iterable[Cordon]) -> None:
+        """Keep machines off it as long as one of these is about it."""
+        self.cordons = tuple(each for each in cordons if each.is_of(self.name, self.uuid))
 
     def ask(self, question: Callable[[Host], T], patience_s: float) -> T:
         """Return the host's answer. A connection that died is opened again, once.

@@ -8,7 +8,7 @@
             print(progress.message)
         print(operation.result())
 
-How it is carried out is :mod:`vhal.fleet.carrier`; where it is written down, :mod:`vhal.journal`.
+How it is carried out is :mod:`vhal.fleet.moves.carrier`; where it is written down, :mod:`vhal.journal`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from typing import Any
 from vhal.driver.context import Context
 from vhal.driver.migration import MigrationPolicy, Offer, Ticket
 from vhal.errors import InvalidSpec, NotFound, VhalError
-from vhal.fleet.anew import anew
-from vhal.fleet.applied import Applied, ApplySettings, MoveResult, Outcome
-from vhal.fleet.carrier import Carrier, Hosts, OnEvent, Replan, steps
-from vhal.fleet.outdated import refuse_outdated
+from vhal.fleet.members.cordon import cordon, uncordon
+from vhal.fleet.members.inventory import known_uuid
+from vhal.fleet.moves.anew import anew
+from vhal.fleet.moves.applied import Applied, ApplySettings, MoveResult, Outcome
+from vhal.fleet.moves.carrier import Carrier, Hosts, OnEvent, Replan, steps
+from vhal.fleet.moves.outdated import refuse_outdated
+from vhal.fleet.moves.works import PLAN
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
-from vhal.fleet.works import PLAN, opened
 from vhal.host import Host
-from vhal.journal import Journal, Step, StepState
+from vhal.journal import Held, Journal, Step, StepState, opened
 from vhal.migration.handshake import recover
 from vhal.operation import call_context
 from vhal.spec.state import MachineState
@@ -48,10 +50,11 @@ def apply(
 ) -> Applied:
     """Carry ``plan`` out.
 
-    Hosts that are to be emptied, or used again, are marked first. A move begins when those it needs are over and
+    Hosts that are to be emptied, or used again, are marked first, which lasts: see
+    :mod:`vhal.fleet.members.cordon`. A move begins when those it needs are over and
     nothing limits it; if its machine, its destination or a rule is no longer as planned, it isn't begun. After a move
-    that failed, what is under way is ended, and the rest is planned anew, as :func:`vhal.fleet.anew.anew` says; where
-    nobody can, or wants to (``settings.replans``), what doesn't depend on it goes on.
+    that failed, what is under way is ended, and the rest is planned anew, as :func:`vhal.fleet.moves.anew.anew` says;
+    where nobody can, or wants to (``settings.replans``), what doesn't depend on it goes on.
 
     Args:
         plan: What to move.
@@ -63,10 +66,11 @@ def apply(
         timeout_s: The whole deadline. After it nothing begins, and what is under way is undone.
 
     Returns:
-        What came of each move; failed ones are no error: :meth:`~vhal.fleet.applied.Applied.check` makes them one.
+        What came of each move; failed ones are no error: :meth:`~vhal.fleet.moves.applied.Applied.check` makes them
+        one.
 
     Raises:
-        vhal.errors.InvalidSpec: The plan is to evacuate a dead host: see :mod:`vhal.fleet.evacuate`.
+        vhal.errors.InvalidSpec: The plan is to evacuate a dead host: see :mod:`vhal.fleet.moves.evacuate`.
         vhal.errors.PlanOutdated: The fleet has changed since; no move was made.
         vhal.errors.NotFound: It is to empty a host that isn't in the fleet.
         vhal.errors.Busy: Another plan that is under way, or was left in the middle, moves one of the machines.
@@ -94,6 +98,7 @@ def apply(
     with opened(journal) as book:
         _mark(fleet, plan)
         with book.begin(PLAN, data, steps(plan.moves)) as work:
+            _cordon(work, plan, now)
             carrier = Carrier(fleet, now, settings, work, ctx, replan or anew(plan), on_event)
             return carrier.run(dict(enumerate(plan.moves)))
 
@@ -103,6 +108,14 @@ def _mark(fleet: Hosts, plan: Plan) -> None:
         fleet.mark(name, HostStatus.DRAINING, "it is being emptied")
     for name in plan.restored:
         fleet.mark(name, HostStatus.UP)
+
+
+def _cordon(work: Held, plan: Plan, now: FleetSnapshot) -> None:
+    """Write down that the plan's hosts stay empty until they are restored; and that those that are may be used."""
+    for name in plan.emptied:
+        cordon(work.journal, name, known_uuid(now.host(name)), HostStatus.DRAINING, f"work {work.id} emptied it")
+    for name in plan.restored:
+        uncordon(work.journal, name, known_uuid(now.host(name)))
 
 
 def _marked(now: FleetSnapshot, plan: Plan) -> FleetSnapshot:
@@ -132,7 +145,7 @@ def resume(
     first, one that came about meanwhile is done, one that no longer fits is refused.
 
     Args:
-        work: Its id: see :func:`vhal.fleet.works.unfinished`.
+        work: Its id: see :func:`vhal.fleet.moves.works.unfinished`.
         fleet: Where.
         settings: How to go on; None for how it was begun.
         journal: Where it is written down; None for the user's.
@@ -153,6 +166,7 @@ def resume(
         settings = settings or ApplySettings(**found.data["settings"])
         plan = _plan(found.data, (Move(**step.data) for step in found.steps))
         _mark(fleet, plan)
+        _cordon(held, plan, fleet.snapshot())
         done, waiting = {}, {}
         for step, move in zip(found.steps, plan.moves, strict=True):
             if step.state is StepState.ENDED:

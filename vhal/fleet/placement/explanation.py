@@ -1,6 +1,6 @@
 """Why a machine goes where it goes: what was said of each host. Data, and a table for people.
 
-Who says it is :mod:`vhal.fleet.placement`.
+Who says it is :mod:`vhal.fleet.placement.placement`.
 """
 
 from __future__ import annotations
@@ -65,6 +65,13 @@ class Explanation(Model):
         said = [f"{verdict.host} {next(iter(verdict.against.values()))}" for verdict in self.verdicts]
         more = f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
         return f"no host can take machine {self.machine!r}: {'; '.join(said[:SHOWN]) or 'there is none'}{more}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        if self.larger:
+            return "make it smaller, or add a larger host to the fleet"
+        return "make room, loosen a rule, or add a host"
 
     def __str__(self) -> str:
         rows: list[Sequence[str]] = [("HOST", "SCORE", "WHY")]

@@ -1,7 +1,7 @@
 """Empties hosts for maintenance, over all others at once, and brings back what was taken away.
 
-The plans are data and carried out by :mod:`vhal.fleet.apply`. A host that is dead is another matter:
-:mod:`vhal.fleet.evacuate`.
+The plans are data and carried out by :mod:`vhal.fleet.moves.apply`. A host that is dead is another matter:
+:mod:`vhal.fleet.moves.evacuate`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vhal.errors import HostUnreachable, InsufficientResources, InvalidSpec, NotFound
-from vhal.fleet.applied import MoveResult
 from vhal.fleet.cost import moved
-from vhal.fleet.emptying import LEFT, Emptying, changes
+from vhal.fleet.moves.applied import MoveResult
+from vhal.fleet.moves.emptying import LEFT, Emptying, changes
+from vhal.fleet.moves.works import PLAN
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.room import Room
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
-from vhal.fleet.works import PLAN
 from vhal.journal import Journal, StepState
 
 
@@ -41,7 +41,7 @@ def plan_drain(snapshot: FleetSnapshot, hosts: Iterable[str], *, strict: bool = 
     if not any(host.status is HostStatus.UP for host in draining.hosts) and any(snapshot.on[name] for name in emptied):
         raise InsufficientResources(
             f"{', '.join(emptied)} can't be drained: no other host takes machines",
-            hint="leave one of them out, or let another be used again: 'vhal fleet restore'",
+            hint="leave one of them out, or let another be used again: 'vhal fleet uncordon', 'vhal fleet restore'",
         )
     search = Emptying(draining, emptied, "is being drained")
     search.run()
@@ -119,8 +119,8 @@ def _draining(snapshot: FleetSnapshot, emptied: Sequence[str]) -> FleetSnapshot:
         host = snapshot.host(name)
         if host.status is HostStatus.UNREACHABLE:
             raise InvalidSpec(
-                f"host {name} can't be drained: it is unreachable ({host.reason or 'it does not answer'})",
-                hint="once it is surely dead, its machines can be started elsewhere: evacuate",
+                f"host {name} can't be drained: it is unreachable: {host.reason or 'it does not answer'}",
+                hint="once it is surely dead, 'vhal fleet evacuate' can start its machines elsewhere",
                 host=name,
             )
     return snapshot.marked(emptied, HostStatus.DRAINING)
@@ -145,6 +145,6 @@ def _taken(journal: Journal, host: str) -> list[MoveResult]:
             return [result for result in results if result.outcome.arrived and result.move.source == host]
     raise NotFound(
         f"the journal {journal.path} knows of no drain of {host}",
-        hint="only the last drains are kept; 'vhal fleet plan' evens out the load instead",
+        hint="only the last drains are kept; 'vhal fleet uncordon' lets it be used, 'vhal fleet plan' fills it",
         host=host,
     )

@@ -1,7 +1,7 @@
 """Carries a plan out: several moves at once, each looked at again before it begins, each written down.
 
 What shall be moved is the plan's business, and how one machine moves is :mod:`vhal.migration`'s. Here are the order,
-the limits, the abort, and what is done when something fails. One calls :mod:`vhal.fleet.apply`.
+the limits, the abort, and what is done when something fails. One calls :mod:`vhal.fleet.moves.apply`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from vhal.errors import (
     Unsupported,
     VhalError,
 )
-from vhal.fleet.applied import Applied, ApplySettings, MoveEvent, MoveResult, Outcome
-from vhal.fleet.claims import Claims, claims_of
+from vhal.fleet.members.cordon import cordons
+from vhal.fleet.moves.applied import Applied, ApplySettings, MoveEvent, MoveResult, Outcome
+from vhal.fleet.moves.present import Present, refused
+from vhal.fleet.placement.claims import Claims, claims_of
 from vhal.fleet.plan import Move, Plan
-from vhal.fleet.present import Present, refused
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
 from vhal.host import Host
 from vhal.journal import Held, StepState
@@ -68,7 +69,7 @@ class Carrier:
     """One run of one work.
 
     One thread decides what begins; each move has a thread of its own. What they share is
-    :class:`~vhal.fleet.present.Present`, the journal, and which moves are under way.
+    :class:`~vhal.fleet.moves.present.Present`, the journal, and which moves are under way.
     """
 
     def __init__(
@@ -320,6 +321,10 @@ class Carrier:
 
         try:
             source, destination = self._fleet.host(move.source), self._fleet.host(move.destination)
+            # Somebody may have cordoned it since the plan was begun.
+            for each in cordons(self._work.journal):
+                if each.is_of(move.destination, destination.uuid):
+                    return refused(move, str(each))
             since_s = Claims.now_s()
             settled = self._present.look(move, source, destination)
             if settled is not None:

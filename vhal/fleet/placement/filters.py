@@ -1,7 +1,7 @@
 """Which hosts a machine may not go to, and why: the built-in filters of placement.
 
 Each is a pure function of a snapshot. What the engine itself says is handed in; how good a host is that passes all of
-them is :mod:`vhal.fleet.scores`.
+them is :mod:`vhal.fleet.placement.scores`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vhal.driver.placement import Candidate, PlacementFilter
-from vhal.fleet.coming import coming
+from vhal.fleet.placement.coming import coming
 from vhal.fleet.room import Room
 from vhal.fleet.selector import Selector
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus

@@ -1,0 +1,77 @@
+"""What is kept in a file and read again, perhaps by another version of vhal: a snapshot, a plan.
+
+The file says which format it is of, and one of another format is refused rather than half understood.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from vhal.errors import InvalidSpec
+from vhal.spec.model import Model, invalid
+
+
+class Document(Model):
+    """Data with a format of its own."""
+
+    made_by: ClassVar[str]
+    """Which command writes such a file."""
+
+    format: int
+    """Version of the files. Each kind of document has a default, which is the one that is read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_of_a_format_that_is_known(cls, data: Any) -> Any:
+        known = cls.model_fields["format"].default
+        given = data.get("format", known) if isinstance(data, Mapping) else known
+        if given != known:
+            facts = {"given": str(given), "known": str(known)}
+            raise PydanticCustomError(
+                "format", "it is of format {given}, and this vhal reads {known}: make it anew, or update vhal", facts
+            )
+        return data
+
+    def text(self) -> str:
+        """Return it as it is in a file: JSON, with its format and what isn't as it mostly is."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        return json.dumps({"format": self.format, **said}, ensure_ascii=False) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file, as JSON."""
+        Path(path).write_text(self.text())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Return what is in a file.
+
+        Raises:
+            vhal.errors.InvalidSpec: It can't be read, is something else, or is of another format.
+        """
+        try:
+            text = Path(path).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidSpec(f"{path} can't be read: {error}", hint=f"name a file of '{cls.made_by}'") from None
+        return cls.read(text, str(path))
+
+    @classmethod
+    def read(cls, text: str, where: str = "the text") -> Self:
+        """Return what is in a text.
+
+        Args:
+            text: As :meth:`text` returns it.
+            where: What an error calls it.
+
+        Raises:
+            vhal.errors.InvalidSpec: It is something else, or is of another format.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise invalid(where, error, cls, f"name a file of '{cls.made_by}', or make one anew") from None

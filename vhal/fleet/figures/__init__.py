@@ -1,0 +1,1 @@
+"""How well a fleet is used: ``report`` for people, ``metrics`` for Prometheus."""
