@@ -77,10 +77,11 @@ class Guard(Layer):
         super().__init__(inner)
         self.name = name
         self._care = Care(inner, name)
-        # Not asked of a layer: what is between the guard and the backend shall see every call.
-        self._asks = not inner.refuses
         self._listeners: list[Callable[[Event], None]] = []
         self._native_events = inner.provides(EVENTS)
+        # A layer doesn't hand "refuses" on: what is between the guard and the backend shall see every call. And who tells
+        # of what happened to a machine must have looked at it.
+        self._asks = not inner.refuses or self._native_events is None
 
     # reading
 
@@ -172,7 +173,7 @@ class Guard(Layer):
         mine = LOCKS.take(key, call, ctx)
         try:
             ctx.check()
-            before = self._look(call, id, check) if self._asks or check is not None or self.tells else None
+            before = self._look(call, id, check) if self._asks or check is not None else None
             try:
                 act(id, ctx)
             except Exception as error:  # noqa: BLE001 - raised again as ours
