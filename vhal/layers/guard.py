@@ -79,8 +79,8 @@ class Guard(Layer):
         self._care = Care(inner, name)
         self._listeners: list[Callable[[Event], None]] = []
         self._native_events = inner.provides(EVENTS)
-        # A layer doesn't hand "refuses" on: what is between the guard and the backend shall see every call. And who tells
-        # of what happened to a machine must have looked at it.
+        # A layer doesn't hand "refuses" on: what is between the guard and the backend shall see every call. And who
+        # tells of what happened to a machine must have looked at it.
         self._asks = not inner.refuses or self._native_events is None
 
     # reading
