@@ -126,7 +126,7 @@ class Guest(ABC):
         wanted, given = words(command), variables(env)
         guard, info = self._guard, self._in_state("exec")
         stream = guard.require(EXEC, info).execute(self.id, wanted, ctx, given, user, cwd, terminal)
-        return Execution(stream, self.name, wanted, guard.translating, guard.clock_s)
+        return Execution(stream, self.name, wanted, guard.call, guard.clock_s)
 
     def read_file(self, path: str, *, timeout_s: float | None = None) -> bytes:
         """Return what is in a file of it, which must fit into memory; links are followed.

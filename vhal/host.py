@@ -138,7 +138,8 @@ class Host:
         if spec.options:
             registry.check_options(spec.options, guard.backend)
         made = Machine(self, guard.create(spec, call_context(timeout_s)))
-        _opened.tell(made)
+        if _opened.listener is not None:
+            _opened.tell(made)
         return made
 
     def can(self, capability: Capability[Any], subject: MachineInfo | MachineSpec | None = None) -> Answer:

@@ -97,7 +97,7 @@ class Machine(Guest):
     def start(self, *, timeout_s: float | None = None) -> None:
         """Start it: stopped or crashed → running. Returns when its processors run; see :meth:`wait`."""
         ctx = call_context(timeout_s)
-        self._guard.start(self.id, ctx)
+        self._host.guard.start(self._seen.id, ctx)
 
     def stop(self, *, force: bool = False, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Stop it: running → stopped, by asking the guest.
@@ -278,7 +278,7 @@ class Machine(Guest):
         from vhal.console import Console
 
         guard, info = self._guard, self._in_state("console")
-        return Console(guard.require(CONSOLE, info).console(self.id), self.name, guard.translating)
+        return Console(guard.require(CONSOLE, info).console(self.id), self.name, guard.call)
 
     def migrate(
         self,

@@ -28,6 +28,7 @@ HOST = World.from_spec({"hosts": [{"name": "a"}]}).host("a")
 
 class Driver(MockDriver):
     backend = "odd"
+    refuses = False  # its pause doesn't look at the state
     capabilities = MockDriver.capabilities | {"paws"}
 
     def pause(self, id, ctx):

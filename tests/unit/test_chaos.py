@@ -24,6 +24,7 @@ from vhal.errors import (
 )
 from vhal.layers.calls import CALLS, OWN, PARTS
 from vhal.layers.chaos import POINTS, Chaos
+from vhal.layers.turns import Turns
 from vhal.spec import MachineState
 from vhal.testing import Outcome, one_copy, sweep
 
@@ -242,7 +243,7 @@ class TestConnecting:
 
         inner = Serial()
         first, second = (vhal.connect(inner, layers=[partial(Chaos, plan=FaultPlan())]) for _ in range(2))
-        assert first.guard._serial is second.guard._serial is not None
+        assert first.layer(Turns).lock is second.layer(Turns).lock
 
 
 # Moving under chaos.

@@ -34,7 +34,7 @@ def move(pair: Pair, ctx: Context | None = None) -> tuple[MigrationResult, Machi
     try:
         return migrate_cold(pair.source, pair.destination, pair.a.has["1"], COLD, ctx or Context())
     finally:
-        assert not LOCKS._entries
+        assert not LOCKS._holders
 
 
 def test_stops_moves_and_starts() -> None:

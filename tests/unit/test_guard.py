@@ -55,7 +55,7 @@ def guarded(*states: MachineState, kind: type[FakeDriver] = FakeDriver) -> tuple
 @pytest.fixture(autouse=True)
 def _no_lock_is_left() -> object:
     yield
-    assert not LOCKS._entries
+    assert not LOCKS._holders
 
 
 class TestStates:

@@ -108,13 +108,13 @@ def test_whose_machine_is_gone() -> None:
 
 def test_what_waits_is_translated_with_its_place_and_its_arguments() -> None:
     guard = Guard(FakeDriver("here"), "a")
-    assert guard.translating(lambda *args, **kwargs: (args, kwargs), 1, two=2) == ((1,), {"two": 2})
+    assert guard.call(lambda *args, **kwargs: (args, kwargs), 1, two=2) == ((1,), {"two": 2})
 
     def fail() -> None:
         raise ValueError("no")
 
     with pytest.raises(VhalError) as caught:
-        guard.translating(fail)
+        guard.call(fail)
     assert (caught.value.host, caught.value.backend) == ("a", "fake")
 
 
@@ -166,4 +166,4 @@ class TestCreation:
             go_on.set()
             first.join()
         assert made == [machine(S.STOPPED)]
-        assert not LOCKS._entries
+        assert not LOCKS._holders

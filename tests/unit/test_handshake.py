@@ -56,7 +56,7 @@ class Pair:
                 self.source, self.destination, machine(S.RUNNING), policy or MigrationPolicy(), ctx or Context()
             )
         finally:
-            assert not LOCKS._entries
+            assert not LOCKS._holders
             assert [self.state("a"), self.state("b")].count(S.RUNNING) < 2, "never two"
 
     def state(self, host: str) -> MachineState | None:
@@ -491,7 +491,7 @@ def test_one_fault_anywhere(point: str, suffix: str, fault: Act, state: MachineS
         assert states == [None, state]
     if outcome in ("MigrationFailed", "OperationAborted") and call == "transfer":
         assert states == [state, None]
-    assert not LOCKS._entries
+    assert not LOCKS._holders
 
 
 def test_the_destination_is_locked_too() -> None:

@@ -19,7 +19,8 @@ from vhal.layers.locks import LONG_CALLS, MachineLocks
 def locks() -> Iterator[MachineLocks]:
     made = MachineLocks()
     yield made
-    assert not made._entries
+    assert not made._holders
+    assert not made._waited
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def test_a_short_call_is_waited_for(locks: MachineLocks) -> None:
     with ThreadPoolExecutor(1) as pool:
         with held(locks, "stop") as leave:
             waiting = pool.submit(start)
-            while locks._entries["a", "1"].over is None:
+            while ("a", "1") not in locks._waited:
                 threading.Event().wait(0.001)
             order.append("stop")
             leave.set()
@@ -101,7 +102,7 @@ def test_an_infinite_deadline_can_be_waited_with(locks: MachineLocks) -> None:
 def test_waiting_ends_when_a_long_call_comes_first(locks: MachineLocks) -> None:
     """Whoever waits for a short call doesn't go on to wait for a long one that overtook it."""
     with held(locks, "stop"):
-        entry = locks._entries["a", "1"]
+        holder = locks._holders["a", "1"]
 
         def start() -> None:
             with locks.hold("a", "1", "start", Context()):
@@ -109,11 +110,12 @@ def test_waiting_ends_when_a_long_call_comes_first(locks: MachineLocks) -> None:
 
         with ThreadPoolExecutor(1) as pool:
             waiting: Future[None] = pool.submit(start)
-            while entry.over is None:
+            while ("a", "1") not in locks._waited:
                 threading.Event().wait(0.001)
-            entry.call = "migrate"
+            locks._holders["a", "1"] = (holder[0], "migrate")
             with pytest.raises(Busy, match=r"migrate\(\)"):
                 waiting.result(60)
+        locks._holders["a", "1"] = holder
 
 
 def test_an_abort_ends_the_waiting(locks: MachineLocks) -> None:
@@ -125,12 +127,12 @@ def test_an_abort_ends_the_waiting(locks: MachineLocks) -> None:
 
 def test_the_same_thread_may_hold_it_again(locks: MachineLocks) -> None:
     with locks.hold("a", "1", "migrate", Context(0)), locks.hold("a", "1", "stop", Context(0)):
-        assert len(locks._entries) == 1
+        assert len(locks._holders) == 1
 
 
 def test_machines_and_hosts_are_apart(locks: MachineLocks) -> None:
     with held(locks, "migrate"), locks.hold("a", "2", "start", Context(0)), locks.hold("b", "1", "start", Context(0)):
-        assert len(locks._entries) == 3
+        assert len(locks._holders) == 3
 
 
 def test_an_error_lets_go(locks: MachineLocks) -> None:
@@ -149,7 +151,7 @@ def test_a_name_that_is_taken_is_called_by_its_name(locks: MachineLocks) -> None
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(create)
-        while not locks._entries:
+        while not locks._holders:
             threading.Event().wait(0.001)
         try:
             with pytest.raises(Busy, match="machine 'web' is held"), locks.hold("a", "name:web", "create", Context()):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 
 import vhal
 from vhal.errors import InvalidSpec, VhalError
@@ -496,3 +496,61 @@ def test_user_data_is_left_out_of_json_and_never_read_back_as_a_mask() -> None:
     assert again == spec.without_secrets()
     assert again.init is not None
     assert again.init.user_data is None
+
+
+class TestAlike:
+    """Specs that differ in their names only are validated once; nobody can tell."""
+
+    @pytest.mark.parametrize("fields", [
+        {},
+        {"cpus": 2},
+        {"cpus": 2, "memory": "1GiB"},
+        {"memory": 1 << 30},
+        {"memory": Bytes("1GiB"), "kind": "container"},
+        {"kind": MachineKind.CONTAINER, "cpus": 3},
+    ])  # fmt: skip
+    def test_is_what_the_validator_makes(self, fields: dict[str, Any]) -> None:
+        for name in ("first", "second"):
+            made, long = MachineSpec(name=name, **fields), MachineSpec.model_validate({"name": name, **fields})
+            assert made == long
+            assert made.model_fields_set == long.model_fields_set == {"name", *fields}
+            assert made.model_dump_json() == long.model_dump_json()
+            assert list(made.__dict__) == list(long.__dict__)
+            assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == made  # noqa: S301
+            assert made.replace(name="third").name == "third"
+
+    @pytest.mark.parametrize("cpus", [True, 1.0, 0, "1", None])
+    def test_an_equal_value_of_another_type_is_no_other_spelling(self, cpus: Any) -> None:
+        assert MachineSpec(name="a", cpus=1).cpus.count == 1
+        with pytest.raises(InvalidSpec, match="cpus"):
+            MachineSpec(name="b", cpus=cpus)
+
+    @pytest.mark.parametrize("name", ["", "a b", "..", "a..b", "-a", "a" * 64, "a\n", 3, None])
+    def test_each_name_is_checked(self, name: Any) -> None:
+        MachineSpec(name="a", cpus=1)
+        with pytest.raises(InvalidSpec) as caught:
+            MachineSpec(name=name, cpus=1)
+        assert [path for path, _ in caught.value.problems] == ["name"]
+
+    def test_every_problem_is_named(self) -> None:
+        with pytest.raises(InvalidSpec) as caught:
+            MachineSpec(name="a b", cpus=0, memroy="1GiB")  # type: ignore[call-arg]
+        assert {path for path, _ in caught.value.problems} == {"name", "cpus.count", "memroy"}
+
+    def test_one_without_a_name_is_refused(self) -> None:
+        with pytest.raises(InvalidSpec, match="name: this field is required"):
+            MachineSpec(cpus=1)  # type: ignore[call-arg]
+
+    def test_a_kind_of_spec_with_rules_of_its_own_keeps_them(self) -> None:
+        class Small(MachineSpec):
+            @field_validator("cpus")
+            @classmethod
+            def _few(cls, cpus: Cpus) -> Cpus:
+                if cpus.count > 1:
+                    raise ValueError("one is enough")
+                return cpus
+
+        MachineSpec(name="a", cpus=2)
+        with pytest.raises(InvalidSpec, match="one is enough"):
+            Small(name="a", cpus=2)  # type: ignore[arg-type]
+        assert type(Small(name="a", cpus=1)) is Small  # type: ignore[arg-type]

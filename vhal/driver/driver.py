@@ -65,6 +65,10 @@ class Driver(ABC):
     """Name of the backend, as in its URLs."""
     concurrent: ClassVar[bool] = True
     """False: the core lets one call in at a time."""
+    refuses: ClassVar[bool] = False
+    """True: ``create`` and every changing call refuse by themselves, before they change anything, what :meth:`can` or
+    the machine's state speaks against. Then the core doesn't ask first, but only to explain a failure; where the engine
+    has no events of its own it does all the same, since it needs to know what to tell of."""
 
     host_id: str
     """The host's uuid, known once the driver is open, without a round trip."""

@@ -4,7 +4,8 @@ Around every driver that users reach. It doesn't decide where a machine runs or 
 :mod:`vhal.migration`. Per changing call:
 
 1. the machine is locked (:mod:`vhal.layers.locks`);
-2. its state is asked, and checked against :data:`vhal.spec.state.TRANSITIONS`;
+2. its state is asked, and checked against :data:`vhal.spec.state.TRANSITIONS`, unless the driver does so itself
+   (:attr:`vhal.driver.driver.Driver.refuses`);
 3. the driver acts;
 4. if it failed, the machine is looked at again, since another program may have acted in between: what it did is the
    better explanation than the engine's words;
@@ -15,10 +16,8 @@ Around every driver that users reach. It doesn't decide where a machine runs or 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from weakref import WeakKeyDictionary
 
 from vhal.driver.answer import YES, Answer, Level
 from vhal.driver.capability import (
@@ -38,7 +37,7 @@ from vhal.driver.event import Event, EventKind
 from vhal.errors import EngineError, InvalidState, NotFound, VhalError
 from vhal.layers import guarded
 from vhal.layers.care import Care
-from vhal.layers.layer import Layer, innermost
+from vhal.layers.layer import Layer
 from vhal.layers.locks import LOCKS
 from vhal.spec.state import MachineState, allowed, remedy
 
@@ -47,9 +46,6 @@ if TYPE_CHECKING:
     from vhal.spec.machine import MachineInfo, MachineSpec
 
 T = TypeVar("T")
-
-_SERIAL: WeakKeyDictionary[Driver, threading.RLock] = WeakKeyDictionary()
-"""The lock of each driver that lets one call in at a time; two connections may share the driver."""
 
 _TOLD = {
     "start": EventKind.STARTED,
@@ -74,12 +70,18 @@ class Guard(Layer):
     """
 
     def __init__(self, inner: Driver, name: str) -> None:
+        if not inner.concurrent:
+            from vhal.layers.turns import Turns
+
+            inner = Turns(inner)
         super().__init__(inner)
         self.name = name
-        self._serial = None if inner.concurrent else _SERIAL.setdefault(innermost(inner), threading.RLock())
-        self._care = Care(inner, name, self._serial)
+        self._care = Care(inner, name)
         self._listeners: list[Callable[[Event], None]] = []
         self._native_events = inner.provides(EVENTS)
+        # A layer doesn't hand "refuses" on: what is between the guard and the backend shall see every call. And who
+        # tells of what happened to a machine must have looked at it.
+        self._asks = not inner.refuses or self._native_events is None
 
     # reading
 
@@ -114,14 +116,26 @@ class Guard(Layer):
     # changing
 
     def create(self, spec: MachineSpec, ctx: Context) -> MachineInfo:
-        with LOCKS.hold(self.host_id, f"name:{spec.name}", "create", ctx), self._care:
+        key = (self.host_id, f"name:{spec.name}")
+        mine = LOCKS.take(key, "create", ctx)
+        try:
             ctx.check()
-            answer = self.inner.can(CREATE, spec)
-            if not answer:
-                raise answer.error(backend=self.backend, host=self.name, machine=spec.name)
+            if self._asks:
+                self._ask(spec)
             info = self.inner.create(spec, ctx)
-        self.tell(EventKind.CREATED, info)
+        except Exception as error:  # noqa: BLE001 - raised again as ours; a "with" takes a part of the time of a call
+            raise self._care.ours(error)  # noqa: B904 - it has its cause
+        finally:
+            LOCKS.let_go(key, mine)
+        if self._native_events is None:
+            self.tell(EventKind.CREATED, info)
         return info
+
+    def _ask(self, spec: MachineSpec) -> None:
+        """Return if the machine can be made."""
+        answer = self.inner.can(CREATE, spec)
+        if not answer:
+            raise answer.error(machine=spec.name)
 
     def delete(self, id: str, ctx: Context, keep_disks: bool = False) -> None:
         def act(id: str, ctx: Context) -> None:
@@ -155,21 +169,29 @@ class Guard(Layer):
             act: What does it.
             check: A further precondition on the machine as it is.
         """
-        with LOCKS.hold(self.host_id, id, call, ctx):
+        key = (self.host_id, id)
+        mine = LOCKS.take(key, call, ctx)
+        try:
             ctx.check()
-            before = self.inspect(id)
-            if not allowed(call, before.state):
-                raise self.wrong_state(call, before)
-            if check is not None and not (answer := check(before)):
-                raise answer.error(backend=self.backend, host=self.name, machine=before.name)
+            before = self._look(call, id, check) if self._asks or check is not None else None
             try:
-                with self._care:
-                    act(id, ctx)
-            except VhalError as error:
-                self._look_again(call, before, error)
+                act(id, ctx)
+            except Exception as error:  # noqa: BLE001 - raised again as ours
+                self._look_again(call, id, before, self._care.ours(error))
             # What was saved ended then, and no engine tells of it once more when its memory is discarded.
-            if call in _TOLD and (call, before.state) != ("stop", MachineState.SAVED):
+            if before is not None and call in _TOLD and (call, before.state) != ("stop", MachineState.SAVED):
                 self.tell(_TOLD[call], before)
+        finally:
+            LOCKS.let_go(key, mine)
+
+    def _look(self, call: str, id: str, check: Callable[[MachineInfo], Answer] | None) -> MachineInfo:
+        """Return the machine as it is, if ``call`` may begin."""
+        info = self.inspect(id)
+        if not allowed(call, info.state):
+            raise self.wrong_state(call, info)
+        if check is not None and not (answer := check(info)):
+            raise answer.error(backend=self.backend, host=self.name, machine=info.name)
+        return info
 
     def require(self, capability: Capability[T], subject: MachineInfo | None = None) -> T:
         """Return what implements ``capability``, guarded.
@@ -208,11 +230,6 @@ class Guard(Layer):
         with self._care:
             return function(*args, **kwargs)
 
-    def translating(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """As :meth:`call`, for what waits: it doesn't keep others out of a driver that lets one in at a time."""
-        with Care(self.inner, self.name):
-            return function(*args, **kwargs)
-
     def wrong_state(self, call: str, info: MachineInfo, native: BaseException | None = None) -> InvalidState:
         """Return the error for a ``call`` that may not begin in the machine's state."""
         return InvalidState(
@@ -224,27 +241,32 @@ class Guard(Layer):
             native=native,
         )
 
-    def _look_again(self, call: str, before: MachineInfo, error: VhalError) -> None:
+    def _look_again(self, call: str, id: str, before: MachineInfo | None, error: VhalError) -> None:
         """Raise what explains the failure best, or return if what was wanted has come about."""
-        error.machine = error.machine or before.name
+        if before is None and isinstance(error, NotFound):
+            raise error  # it wasn't there from the beginning
+        error.machine = error.machine or (before.name if before is not None else None)
         try:
-            now = self.inspect(before.id)
+            now = self.inspect(id)
         except NotFound:
             if call == "delete":
                 return
+            name = error.machine or id
             raise NotFound(
-                f"machine {before.name!r} was deleted while it was to {call}",
+                f"machine {name!r} was deleted while it was to {call}",
                 hint="another program did it; machines() lists what is there",
                 backend=self.backend,
                 host=self.name,
-                machine=before.name,
+                machine=name,
                 native=error.native,
             ) from error
         except VhalError:
             raise error from error.__cause__
-        # A restart passes through other states by itself, so there they explain nothing.
-        moved = call != "reboot" and now.state is not before.state
-        if moved and not allowed(call, now.state) and isinstance(error, (EngineError, InvalidState)):
+        error.machine = error.machine or now.name
+        # It could begin, so somebody else moved it since. A restart passes through other states by itself, so there
+        # they explain nothing.
+        moved = call != "reboot" and not allowed(call, now.state)
+        if moved and isinstance(error, (EngineError, InvalidState)):
             raise self.wrong_state(call, now, error.native) from error
         raise error
 

@@ -6,7 +6,9 @@ Not a lock between processes: there the engine decides, and the guard looks agai
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import get_ident
 
 from vhal.driver.context import Context
 from vhal.errors import Busy
@@ -21,58 +23,11 @@ SLICE_S = 0.05
 """How soon a call that waits notices an abort."""
 
 
-class _Hold:
-    """One call's wish for a machine, and its hold of it: then it is what is entered under the machine's key."""
+Key = tuple[str, str]
+"""A host's id, and a machine's id; or ``name:`` and its name, while it has no id."""
 
-    __slots__ = ("_ctx", "_entries", "_key", "call", "over", "thread")
-
-    def __init__(self, entries: dict[tuple[str, str], _Hold], key: tuple[str, str], call: str, ctx: Context) -> None:
-        self._entries, self._key, self._ctx = entries, key, ctx
-        self.call = call
-        self.thread = threading.get_ident()
-        self.over: threading.Event | None = None
-        """Set when it lets go; made by the first who waits for that."""
-
-    def __enter__(self) -> None:
-        holder = self._entries.setdefault(self._key, self)
-        # A call within one of the same thread is a part of it: others see the outer one only.
-        if holder.thread != self.thread:
-            self._wait()
-
-    def __exit__(self, *_: object) -> None:
-        if self._entries[self._key] is self:
-            del self._entries[self._key]
-            # Only now, since who waits looks whether it is still entered after making this.
-            if self.over is not None:
-                self.over.set()
-
-    def _wait(self) -> None:
-        ctx = self._ctx
-        patience = Context(PATIENCE_S) if ctx.remaining_s is None else ctx
-        while (holder := self._entries.setdefault(self._key, self)) is not self:
-            left = patience.remaining_s or 0.0
-            if not left or holder.call in LONG_CALLS:
-                machine = self._key[1].removeprefix("name:")
-                raise Busy(
-                    f"machine {machine!r} is held by {holder.call}()",
-                    hint="wait for that operation or abort it",
-                    machine=machine,
-                )
-            # In slices: whoever waits may change their mind.
-            holder.wait(min(left, SLICE_S))
-            if ctx.aborted:
-                ctx.check()
-
-    def wait(self, timeout_s: float) -> None:
-        """Return when it has let go, or after ``timeout_s``."""
-        with _FIRST:
-            over = self.over = self.over or threading.Event()
-        if self._entries.get(self._key) is self:
-            over.wait(timeout_s)
-
-
-_FIRST = threading.Lock()
-"""Lets one thread at a time be the first who waits for a hold."""
+Holder = tuple[int, str]
+"""The thread that holds a machine, and the call in which it does."""
 
 
 class MachineLocks:
@@ -83,18 +38,61 @@ class MachineLocks:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[tuple[str, str], _Hold] = {}
+        self._holders: dict[Key, Holder] = {}
+        self._waited: dict[Key, threading.Event] = {}
+        """Set when who holds the machine lets go; made by the first who waits for that."""
 
-    def hold(self, host_id: str, machine: str, call: str, ctx: Context) -> AbstractContextManager[None]:
-        """Hold the machine while the block runs; the same thread may hold it again.
+    @contextmanager
+    def hold(self, host_id: str, machine: str, call: str, ctx: Context) -> Iterator[None]:
+        """Hold the machine while the block runs: :meth:`take` and :meth:`let_go`."""
+        key = (host_id, machine)
+        mine = self.take(key, call, ctx)
+        try:
+            yield
+        finally:
+            self.let_go(key, mine)
+
+    def take(self, key: Key, call: str, ctx: Context) -> Holder:
+        """Hold a machine, and return what :meth:`let_go` needs; the same thread may take it again.
 
         Waits for a short call until the context's deadline, but not for one of :data:`LONG_CALLS`.
 
         Raises:
-            vhal.errors.Busy: Another call has it (when the block is entered).
+            vhal.errors.Busy: Another call has it.
             vhal.errors.OperationAborted: While it waited.
         """
-        return _Hold(self._entries, (host_id, machine), call, ctx)
+        mine = (get_ident(), call)
+        holder = self._holders.setdefault(key, mine)
+        # A call within one of the same thread is a part of it: others see the outer one only.
+        if holder is not mine and holder[0] != mine[0]:
+            self._wait(key, mine, ctx)
+        return mine
+
+    def let_go(self, key: Key, mine: Holder) -> None:
+        """End the hold that :meth:`take` began; the outer one of a thread goes on until its own end."""
+        if self._holders[key] is mine:
+            del self._holders[key]
+            # Only now, since who waits looks whether it is still held after making this.
+            if self._waited and (over := self._waited.pop(key, None)) is not None:
+                over.set()
+
+    def _wait(self, key: Key, mine: Holder, ctx: Context) -> None:
+        patience = Context(PATIENCE_S) if ctx.remaining_s is None else ctx
+        while (holder := self._holders.setdefault(key, mine)) is not mine:
+            left = patience.remaining_s or 0.0
+            if not left or holder[1] in LONG_CALLS:
+                machine = key[1].removeprefix("name:")
+                raise Busy(
+                    f"machine {machine!r} is held by {holder[1]}()",
+                    hint="wait for that operation or abort it",
+                    machine=machine,
+                )
+            over = self._waited.setdefault(key, threading.Event())
+            if self._holders.get(key) is holder:
+                # In slices: whoever waits may change their mind.
+                over.wait(min(left, SLICE_S))
+            if ctx.aborted:
+                ctx.check()
 
 
 LOCKS = MachineLocks()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from vhal.spec.devices import AnyDevice, Device, Disk, Gpu, Nic, Serial
@@ -97,6 +98,24 @@ class MachineSpec(Model):
             options: Mapping[str, Mapping[str, Any]] = ...,
         ) -> None: ...
 
+    else:
+
+        def __init__(self, **data: Any) -> None:
+            if type(self) is MachineSpec and "name" in data and _PLAIN.issuperset(map(type, data.values())):
+                name = data.pop("name")
+                try:
+                    alike, given = _alike(**data)
+                    fields = alike.copy()
+                    fields["name"] = _valid_name(name)
+                except ValidationError:
+                    data["name"] = name
+                else:
+                    self._fill(fields, given)
+                    return
+            super().__init__(**data)
+
+        __init__.__pydantic_base_init__ = True  # as in the base
+
     # Field by field, so that a machine pays only for the checks of what it has.
 
     @field_validator("boot")
@@ -150,6 +169,21 @@ class MachineSpec(Model):
         if self.init is None or self.init.user_data is None:
             return self
         return self.model_copy(update={"init": self.init.model_copy(update={"user_data": None})})
+
+
+# A fleet's machines differ in their names, and otherwise come in few kinds: where only numbers and words are given, all
+# but the name is validated once for each kind. What is wrong isn't kept, and goes the long way to its error.
+
+_PLAIN = frozenset({str, int, Bytes, MachineKind})
+
+_valid_name = TypeAdapter(Name).validator.validate_python
+
+
+@lru_cache(maxsize=256, typed=True)  # typed, since 1 == True
+def _alike(**data: Any) -> tuple[dict[str, Any], set[str]]:
+    """Return the fields of such a machine, with some name, and the names of those that are given."""
+    made = MachineSpec.model_validate({"name": "some", **data})
+    return made.__dict__, made.model_fields_set
 
 
 class MachineInfo(Model):

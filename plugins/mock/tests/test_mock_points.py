@@ -175,7 +175,7 @@ class TestKinds:
         assert lab.a.info().allocated.cpus == 0
 
     def test_a_host_that_crashes_takes_its_machines_and_no_others(self) -> None:
-        lab = Lab(Fault(at="inspect.begin", kind="host-crash", seconds=30))
+        lab = Lab(Fault(at="start.begin", kind="host-crash", seconds=30))
         vm = lab.vm()
         with pytest.raises(HostUnreachable, match="is down"):
             vm.start()

@@ -18,19 +18,20 @@ VERSION = "0.1.0"
 
 def machine_info(machine: SimMachine) -> MachineInfo:
     """Return a machine as it is, now. Precondition: the world's lock is held."""
-    spec = machine.spec
-    memory = spec.memory.size
-    return MachineInfo.trusted(
-        id=machine.id,
-        name=spec.name,
-        kind=spec.kind,
-        state=machine.state,
-        cpus=machine.cpus,
-        memory=memory if machine.memory == memory else Bytes(machine.memory),
-        labels=spec.labels,
-        managed=True,
-        epoch=machine.epoch,
-        spec=spec.without_secrets(),
+    spec, memory = machine.spec, machine.memory
+    return MachineInfo.holding(
+        {
+            "id": machine.id,
+            "name": machine.name,
+            "kind": spec.kind,
+            "state": machine.state,
+            "cpus": machine.cpus,
+            "memory": memory if type(memory) is Bytes else Bytes(memory),
+            "labels": spec.labels,
+            "managed": True,
+            "epoch": machine.epoch,
+            "spec": spec if spec.init is None else spec.without_secrets(),
+        }
     )
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vhal_mock.model import HostModel
     from vhal_mock.world import World
 
+_RUNNING = MachineState.RUNNING  # looked up once: Python 3.11 runs a function for each look at an enum's member
+
 
 class SimHost:
     """One host of a world."""
@@ -36,6 +38,8 @@ class SimHost:
         """Virtual processors that may be active."""
         self.memory_limit = int(model.memory * model.memory_overcommit)
         """Bytes that may be promised to active machines."""
+        self._promises_more = self.memory_limit > model.memory
+        """Whether it may promise more memory than there is."""
         self.disk_limit = int(model.disk * model.disk_overcommit)
         self.machines: dict[str, SimMachine] = {}
         self.by_name: dict[str, SimMachine] = {}
@@ -112,7 +116,7 @@ class SimHost:
     def add(self, machine: SimMachine) -> None:
         """Put a machine here. Precondition: its id and name are free, and so is what it needs."""
         self.machines[machine.id] = machine
-        self.by_name[machine.spec.name] = machine
+        self.by_name[machine.name] = machine
         if machine.state.active:
             self._claim(machine)
 
@@ -120,7 +124,7 @@ class SimHost:
         """Take a machine away; its volumes stay."""
         self.count()
         del self.machines[machine.id]
-        del self.by_name[machine.spec.name]
+        del self.by_name[machine.name]
         self.running.pop(machine.id, None)
         if machine.state.active:
             self._release(machine)
@@ -149,24 +153,28 @@ class SimHost:
         machine.cpus, machine.memory = cpus, memory
         if active:
             self._claim_sizes(machine)
-            self._use_more()
+            if self._promises_more:
+                self._use_more()
         machine.info = None
 
     def turn(self, machine: SimMachine, state: MachineState) -> None:
         """Change a machine's state. Precondition: what it needs there is free."""
-        self.count()
+        if self.counted_s != self.world.clock.now_s:
+            self.count()
         before, machine.state = machine.state, state
         machine.info = None
-        if before.active is not state.active:
-            if state.active:
+        active = state.active
+        if before.active is not active:
+            if active:
                 self._claim(machine)
             else:
                 if not machine.arriving:
                     machine.end_programs()
                 self._release(machine)
-        if state is MachineState.RUNNING:
+        if state is _RUNNING:
             self.running[machine.id] = machine
-            self._use_more()
+            if self._promises_more:
+                self._use_more()
         else:
             self.running.pop(machine.id, None)
 
@@ -189,7 +197,7 @@ class SimHost:
 
     def _use_more(self) -> None:
         # Memory is really used when it is written to: when time passes.
-        if self._short is None and self.memory_limit > self.model.memory:
+        if self._short is None:
             self._short = self.world.clock.at(self.world.clock.now_s, self._run_short)
 
     def _run_short(self) -> None:
@@ -232,8 +240,8 @@ class SimHost:
 
     def tell(self, kind: EventKind, machine: SimMachine, detail: str = "") -> None:
         """Send an event; the listeners are called here and now, so order is kept."""
-        self.world.log.add(kind, self.name, machine.spec.name, detail)
+        self.world.log.add(kind, self.name, machine.name, detail)
         if self.listeners and not self.trouble.silent:
-            event = Event(kind, machine.id, machine.spec.name, self.name, self.world.clock.now_s, detail)
+            event = Event(kind, machine.id, machine.name, self.name, self.world.clock.now_s, detail)
             for listener in list(self.listeners):
                 listener(event)

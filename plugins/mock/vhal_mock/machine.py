@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vhal_mock.process import MockProcess
     from vhal_mock.workload import Workload
 
+_STOPPED = MachineState.STOPPED  # looked up once: Python 3.11 runs a function for each look at an enum's member
+
 
 @dataclass(slots=True)
 class Inside:
@@ -57,56 +59,34 @@ class Inside:
 class SimMachine:
     """A machine on a host, or a place held for one that is on its way.
 
-    There may be very many, so what most of them haven't is made when it is first wanted.
+    There may be very many, so what most of them haven't is the class's until it is wanted.
     """
 
-    __slots__ = (
-        "_guest",
-        "_snapshots",
-        "arriving",
-        "boot",
-        "cpus",
-        "epoch",
-        "id",
-        "info",
-        "memory",
-        "nodes",
-        "options",
-        "parts",
-        "spec",
-        "state",
-        "stopping",
-        "workload",
-    )
+    epoch = 1
+    arriving = False
+    """Whether it is only a place yet, held for a machine on its way."""
+    boot: Boot | None = None
+    """How far its guest has come; None if it isn't started."""
+    stopping: int | None = None
+    """How often it must still be looked at until it has stopped, where a world's progression counts looks."""
+    nodes: tuple[int, ...] = ()
+    """Bytes that it has of each of the host's NUMA nodes, where there are several."""
+    parts: Sequence[Part] = ()
+    """What it has of the host's GPUs."""
+    info: MachineInfo | None = None
+    """As it was last told; made anew after a change."""
+    _guest: Inside | None = None
+    _snapshots: dict[str, Snapshot] | None = None
 
     def __init__(self, id: str, spec: MachineSpec, options: MockOptions, workload: Workload) -> None:
         self.id = id
+        self.name = spec.name
         self.spec = spec
         self.options = options
         self.workload = workload
-        self.state = MachineState.STOPPED
+        self.state = _STOPPED
         self.cpus = spec.cpus.count
-        self.memory = int(spec.memory.size)
-        self.epoch = 1
-        self.arriving = False
-        """Whether it is only a place yet, held for a machine on its way."""
-        self.boot: Boot | None = None
-        """How far its guest has come; None if it isn't started."""
-        self.stopping: int | None = None
-        """How often it must still be looked at until it has stopped, where a world's progression counts looks."""
-        self.nodes: tuple[int, ...] = ()
-        """Bytes that it has of each of the host's NUMA nodes, where there are several."""
-        self.parts: Sequence[Part] = ()
-        """What it has of the host's GPUs."""
-        self.info: MachineInfo | None = None
-        """As it was last told; made anew after a change."""
-        self._guest: Inside | None = None
-        self._snapshots: dict[str, Snapshot] | None = None
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.spec.name
+        self.memory: int = spec.memory.size
 
     @property
     def guest(self) -> Inside:

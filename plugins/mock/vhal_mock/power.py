@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from vhal_mock.machine import SimMachine
     from vhal_mock.world import World
 
+# Looked up once: Python 3.11 runs a function for each look at an enum's member.
+_RUNNING, _STARTED = MachineState.RUNNING, EventKind.STARTED
+
 
 def check_room(host: SimHost, machine: SimMachine, cpus: int, memory: int) -> None:
     """Return if a machine can be active on its host with these sizes.
@@ -27,7 +30,7 @@ def check_room(host: SimHost, machine: SimMachine, cpus: int, memory: int) -> No
         shortage = host.shortage(cpus - machine.cpus, memory - machine.memory)
     else:
         shortage = host.shortage(cpus, memory)
-        if shortage is None and host.gpu_parts(machine) is None:
+        if shortage is None and machine.spec.gpus and host.gpu_parts(machine) is None:
             shortage = "its GPUs, or the places on them, are taken"
     if shortage is not None:
         raise InsufficientResources(
@@ -47,8 +50,8 @@ def start(host: SimHost, machine: SimMachine, ctx: Context) -> None:
         _claim(host, machine, ctx)
     machine.restart_counters()
     machine.boot = boot(machine, host.world)
-    host.turn(machine, MachineState.RUNNING)
-    host.tell(EventKind.STARTED, machine)
+    host.turn(machine, _RUNNING)
+    host.tell(_STARTED, machine)
 
 
 def _claim(host: SimHost, machine: SimMachine, ctx: Context) -> None:

@@ -68,7 +68,7 @@ class World:
     ) -> None:
         self._number = next(_numbers)
         self._ids = itertools.count(1)
-        self._prefix = f"{self._number:08x}-0000-8000-8000-"
+        self._id = f"{self._number:08x}-0000-8000-8000-%012x"
         self.name = f"world-{self._number}"
         self.seed = seed
         self.clock = Clock(speed)
@@ -112,7 +112,7 @@ class World:
 
     def new_id(self) -> str:
         """Return an id for a host or machine: a uuid (version 8, RFC 9562), the same in each run."""
-        return f"{self._prefix}{next(self._ids):012x}"
+        return self._id % next(self._ids)
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any] | WorldSpec, source: Path | None = None) -> World:
