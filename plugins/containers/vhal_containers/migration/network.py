@@ -4,13 +4,10 @@ When an engine brings a container back, its network is there some tenths of a se
 for them in between, the kernel answers with a reset, and the connection is gone. So what comes is dropped until they
 are there: a client takes that for a bad network, and sends it again.
 
-What it sends itself is dropped too, for as long as it may turn out that it didn't arrive: nobody may hear of what a
-machine did at the destination that then goes on at the source. Before Linux 5.16 only what comes can be held.
-
 How traffic is held depends on the network, so it can be replaced: :func:`use` takes any :class:`TrafficHold`. It is
 code that whoever runs vhal brings along; no URL, spec or policy names it.
 
-The default, :class:`NftHold`, drops it with nftables where it enters and leaves the host, by rules that lapse by
+The default, :class:`NftHold`, drops it with nftables where it enters the destination's host, by rules that lapse by
 themselves: a process that dies in the middle cuts nobody off for longer than :data:`LAPSE_S`.
 """
 
@@ -63,7 +60,7 @@ class TrafficHold(Protocol):
         """Return why it can't be done where this engine is, or None. Changes nothing; never raises."""
 
     def hold(self, where: Address, addresses: Sequence[HeldAddress]) -> contextlib.AbstractContextManager[None]:
-        """Keep what is sent to ``addresses`` from reaching the engine's host, and what they send from leaving it.
+        """Keep what is sent to ``addresses`` from reaching the engine's host, while the context lasts.
 
         On entering, what its host believes about the addresses' neighbours is forgotten. On leaving, everything is as
         before, whatever happened; and if this process dies in between, it will be soon.
@@ -103,7 +100,7 @@ class NftHold:
                     yield
                     return
                 table = f"{TABLE}{secrets.token_hex(6)}"
-                _set_up(way, table, devices, addresses)
+                way.run(["nft", "-f", "-"], input=_rules(table, devices, addresses))
             except ReachError as error:
                 raise HoldError(str(error)) from error
             released = threading.Event()
@@ -163,20 +160,10 @@ def _fill(table: str, addresses: Sequence[HeldAddress]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _set_up(way: Reach, table: str, devices: Sequence[str], addresses: Sequence[HeldAddress]) -> None:
-    try:
-        way.run(["nft", "-f", "-"], input=_rules(table, devices, addresses, ("ingress", "egress")))
-    except ReachError as error:
-        log.debug("what an arriving machine sends can't be held: %s", error)
-        way.run(["nft", "-f", "-"], input=_rules(table, devices, addresses, ("ingress",)))
-
-
-def _rules(table: str, devices: Sequence[str], addresses: Sequence[HeldAddress], hooks: Sequence[str]) -> str:
-    held_at = {"ingress": "daddr", "egress": "saddr"}
+def _rules(table: str, devices: Sequence[str], addresses: Sequence[HeldAddress]) -> str:
     chains = "".join(
-        f'chain {hook}{number} {{ type filter hook {hook} device "{device}" priority -500; '
-        f"ip {held_at[hook]} @held4 drop; ip6 {held_at[hook]} @held6 drop; }}\n"
-        for hook in hooks
+        f'chain at{number} {{ type filter hook ingress device "{device}" priority -500; '
+        "ip daddr @held4 drop; ip6 daddr @held6 drop; }\n"
         for number, device in enumerate(devices)
     )
     return (

@@ -168,7 +168,7 @@ class Sending:
     def _arrived(self, where: Address) -> bool:
         """Return whether the machine runs at the destination after all, where its engine's answer was lost.
 
-        If not, nothing of it does. The traffic is still held, so nobody has heard of what may have run.
+        If not, nothing of it does. What comes for it is still held, so nobody can ask what may have run.
 
         Raises:
             vhal.errors.HostUnreachable: It can't be found out.
