@@ -15,9 +15,12 @@ from pydantic import Field
 from vhal.fleet.snapshot import FleetSnapshot, SeenMachine
 from vhal.spec.model import Model
 from vhal.spec.state import MachineState
+from vhal.spec.usage import Usage, rates
 
 HALF_LIFE_S = 4 * 3600.0
 """After so long a sample counts half: the working day is seen, and a machine that has changed is found out."""
+SAMPLE_S = 300.0
+"""What was measured over so long is one sample; over less, a part of one: who looks more often doesn't know more."""
 OTHERS = 1.0
 """How many samples of its own the experience with the others is worth."""
 
@@ -28,21 +31,25 @@ class Habit(Model):
     mean: Annotated[float, Field(ge=0)] = 0.0
     variance: Annotated[float, Field(ge=0)] = 0.0
     weight: Annotated[float, Field(ge=0)] = 0.0
-    """How many samples it is from, those that are past counted for less."""
+    """How many samples it is from, those that are past counted for less; 0: nothing is known yet."""
     seen_s: float = 0.0
     """When the last one was taken."""
+    host: str = ""
+    """Where the machine was when it was looked at last."""
+    usage: Usage | None = None
+    """Its counters then; None if it didn't run, or nobody counts."""
 
-    def sampled(self, busy: float, at_s: float, half_life_s: float) -> Habit:
-        """Return it with one more sample.
+    def sampled(self, busy: float, at_s: float, half_life_s: float, worth: float = 1.0) -> Habit:
+        """Return it with one more sample, or ``worth`` of one.
 
         The recursion is West's for weighted means and variances (Communications of the ACM 22, 1979), with weights that
         halve in ``half_life_s``.
         """
         kept = self.weight * 0.5 ** (max(0.0, at_s - self.seen_s) / half_life_s)
-        weight = kept + 1.0
+        weight = kept + worth
         off = busy - self.mean
-        mean = self.mean + off / weight
-        variance = (kept * self.variance + off * (busy - mean)) / weight
+        mean = self.mean + off * worth / weight
+        variance = (kept * self.variance + worth * off * (busy - mean)) / weight
         return Habit(mean=max(0.0, mean), variance=max(0.0, variance), weight=weight, seen_s=at_s)
 
 
@@ -53,16 +60,31 @@ Habits = Mapping[str, Habit]
 def learn(habits: Habits, snapshot: FleetSnapshot, half_life_s: float = HALF_LIFE_S) -> dict[str, Habit]:
     """Return what is known after one more snapshot: of the machines that are in it, and of no others.
 
-    A machine whose load isn't known, or that doesn't run, teaches nothing; what was known of it stays.
+    What a machine did is the difference of its counters in two snapshots, since a load that is smoothed hides how
+    uneven it is. Where there is no such difference, at first or since nobody counts, its load is taken. A machine that
+    has moved in between, doesn't run, or of which neither is known, teaches nothing; what was known of it stays.
     """
     known = {}
     for machine in snapshot.machines:
-        habit = habits.get(machine.id)
-        if machine.load is not None and machine.state is MachineState.RUNNING:
-            known[machine.id] = (habit or Habit()).sampled(machine.load.cpus, snapshot.taken_s, half_life_s)
-        elif habit is not None:
-            known[machine.id] = habit
+        habit = habits.get(machine.id, Habit())
+        usage = machine.usage if machine.state is MachineState.RUNNING else None
+        if machine.state is MachineState.RUNNING:
+            busy, worth = _done(habit, machine)
+            if busy is not None and worth > 0:
+                habit = habit.sampled(busy, snapshot.taken_s, half_life_s, worth)
+        if habit.weight or usage is not None:
+            known[machine.id] = habit.model_copy(update={"host": machine.host, "usage": usage})
     return known
+
+
+def _done(habit: Habit, machine: SeenMachine) -> tuple[float | None, float]:
+    """Return how many processors it kept busy since it was looked at last, and how many samples that is worth."""
+    if machine.usage is None or not (habit.weight or habit.usage):
+        return (None if machine.load is None else machine.load.cpus), 1.0
+    if habit.usage is None or habit.host != machine.host:
+        return None, 0.0  # counters of two hosts, or of two times that it ran, aren't compared
+    done = rates(habit.usage, machine.usage)
+    return done.cpus, min(1.0, done.seconds / SAMPLE_S)
 
 
 def expected(machine: SeenMachine, habits: Habits, typical: float) -> tuple[float, float]:
@@ -84,7 +106,11 @@ def expected(machine: SeenMachine, habits: Habits, typical: float) -> tuple[floa
 
 def typical(snapshot: FleetSnapshot, habits: Habits) -> float:
     """Return the part of its processors that a machine of the fleet keeps busy in the mean; 1 if nothing is known."""
-    known = [(habits[machine.id].mean, machine.cpus) for machine in snapshot.machines if machine.id in habits]
+    known = [
+        (habits[machine.id].mean, machine.cpus)
+        for machine in snapshot.machines
+        if machine.id in habits and habits[machine.id].weight
+    ]
     given = sum(cpus for _, cpus in known)
     return sum(mean for mean, _ in known) / given if given else 1.0
 
