@@ -17,7 +17,7 @@ from pydantic import Field
 
 from vhal.fleet.cost import moved
 from vhal.fleet.emptying import changes
-from vhal.fleet.habit import Habits, expected, spare, typical
+from vhal.fleet.habit import Habits, Want, expected, spare, typical
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.room import Room
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenMachine
@@ -82,7 +82,8 @@ class _Cooling:
             machine.id: expected(machine, habits, part) for machine in snapshot.machines if machine.state.active
         }
         self.capacity = {host.name: max(0.0, host.cpus - host.reserved_cpus) for host in snapshot.hosts}
-        self.mean = dict.fromkeys(self.capacity, 0.0)
+        self.usual = dict.fromkeys(self.capacity, 0.0)
+        self.lately = dict.fromkeys(self.capacity, 0.0)
         self.variance = dict.fromkeys(self.capacity, 0.0)
         for machine in snapshot.machines:
             self._count(machine, machine.host)
@@ -102,14 +103,14 @@ class _Cooling:
 
     def share(self, name: str) -> float:
         """Return what share of a host's processors is expected busy."""
-        return self.mean[name] / self.capacity[name] if self.capacity[name] else 1.0
+        return self._mean(name) / self.capacity[name] if self.capacity[name] else 1.0
 
     def plan(self) -> Plan:
         """Return what shall be moved."""
         for name in self.hot():
             self._relieve(name)
         if self.settings.empty:
-            for name in sorted(self._up(), key=lambda name: (self.capacity[name], self.mean[name], name)):
+            for name in sorted(self._up(), key=lambda name: (self.capacity[name], self._mean(name), name)):
                 if self.room.on[name] and name not in self.changed:
                     self._empty(name)
         if not self.moves and not self.notes:
@@ -144,8 +145,12 @@ class _Cooling:
 
     def _price(self, name: str, machine: SeenMachine) -> tuple[float, str]:
         """Return what a machine costs in memory for the spare that its leaving gives, as far as it is needed."""
-        mean, variance = self.expected[machine.id]
-        left = spare(self.capacity[name], self.mean[name] - mean, max(0.0, self.variance[name] - variance))
+        want = self.expected[machine.id]
+        left = spare(
+            self.capacity[name],
+            max(self.usual[name] - want.usual, self.lately[name] - want.lately),
+            max(0.0, self.variance[name] - want.variance),
+        )
         won = min(self.settings.hot, left) - self._spare(name)
         return (machine.memory / won if won > 0 else inf, machine.id)
 
@@ -155,7 +160,7 @@ class _Cooling:
         if len(able) < len(self.room.on[name]) or not self._is_allowed(able):
             return
         chosen: list[tuple[SeenMachine, str]] = []
-        for machine in sorted(able, key=lambda machine: (-self.expected[machine.id][0], machine.id)):
+        for machine in sorted(able, key=lambda machine: (-self.expected[machine.id].usual, machine.id)):
             target = self._target(machine, name, idle=False)
             if target is None:
                 break
@@ -169,13 +174,14 @@ class _Cooling:
 
     def _target(self, machine: SeenMachine, source: str, *, idle: bool) -> str | None:
         """Return the fullest host that has the room; an idle one only if that is wanted, and the largest of them."""
-        mean, variance = self.expected[machine.id]
+        want = self.expected[machine.id]
         best, best_key = None, (True, 0.0, inf)
         for name, capacity in self.capacity.items():
             held = self.room.on[name]
             if name == source or not (held or idle) or self.room.full(machine, source, name):
                 continue
-            if spare(capacity, self.mean[name] + mean, self.variance[name] + variance) < self.settings.full:
+            mean = max(self.usual[name] + want.usual, self.lately[name] + want.lately)
+            if spare(capacity, mean, self.variance[name] + want.variance) < self.settings.full:
                 continue
             key = (not held, -capacity, self._spare(name))
             if (best is None or key < best_key) and not self.room.forbidden(machine, source, name):
@@ -196,12 +202,16 @@ class _Cooling:
         self._count(machine, target)
 
     def _count(self, machine: SeenMachine, name: str, sign: int = 1) -> None:
-        mean, variance = self.expected.get(machine.id, (0.0, 0.0))
-        self.mean[name] += sign * mean
-        self.variance[name] = max(0.0, self.variance[name] + sign * variance)
+        want = self.expected.get(machine.id, Want(0.0, 0.0, 0.0))
+        self.usual[name] += sign * want.usual
+        self.lately[name] += sign * want.lately
+        self.variance[name] = max(0.0, self.variance[name] + sign * want.variance)
+
+    def _mean(self, name: str) -> float:
+        return max(self.usual[name], self.lately[name])
 
     def _spare(self, name: str) -> float:
-        return spare(self.capacity[name], self.mean[name], self.variance[name])
+        return spare(self.capacity[name], self._mean(name), self.variance[name])
 
     def _able(self, name: str) -> list[SeenMachine]:
         return [machine for machine in self.room.on[name].values() if machine.id in self.free and machine.host == name]

@@ -34,6 +34,7 @@ from vhal.fleet.cool import CoolSettings
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.policy import WatchPolicy
 from vhal.fleet.watch import Decision, Watch
+from vhal.spec.units import Bytes
 
 UNIT_MIPS = 10.0
 DAY_S = STEPS * STEP_S
@@ -59,7 +60,7 @@ class Day:
             policy="cool",
             every_s=STEP_S,
             moves_per_hour=1_000_000,
-            memory_per_hour="1PiB",
+            memory_per_hour=Bytes(1 << 50),
             cool=settings or CoolSettings(),
         )
         with tempfile.TemporaryDirectory(prefix="vhal-planetlab-") as folder:

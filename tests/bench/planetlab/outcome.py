@@ -85,7 +85,7 @@ class Count:
         self._moving, self._still = np.zeros(len(places), bool), np.zeros(len(places), bool)
         self._energy = self._short_s = self._on_s = self._lacked_moving = self._lacked = self._wanted = 0.0
         self.given: Floats = np.zeros(len(places))
-        """MIPS · s that each machine got, were there no more to it than that hosts are finite: what the world counts."""
+        """MIPS · s that each machine got, with no other rule than that hosts are finite: what the world counts."""
 
     def day(self, moves: Iterable[Moved], until_s: float) -> Outcome:
         """Return what came of it."""
@@ -97,7 +97,7 @@ class Count:
             begun_s = at_s
             for _, turn, move in turns:
                 self._take(turn, move)
-            step = min(int(at_s // STEP_S), self._demand.shape[1] - 1)
+            step = round(at_s // STEP_S) % self._demand.shape[1]  # moves of the last look may end after the day
         return Outcome(
             self._energy / 3.6e6,
             self._short_s / self._on_s,
