@@ -106,6 +106,38 @@ def test_counters_that_cannot_be_compared_teach_nothing(look: FleetSnapshot) -> 
     assert later.host == look.machines[0].host
 
 
+def test_what_a_machine_does_lately_is_seen_before_its_habit_changes() -> None:
+    calm = after(*(counted(0.25 * at_s, at_s) for at_s in range(0, 12 * 3600 + 1, 300)))
+    begin = 12 * 3600
+    looks = [counted(0.25 * begin + 2 * by_s, begin + by_s) for by_s in range(300, 1801, 300)]
+    habits: Mapping[str, Habit] = {"m": calm}
+    for look in looks:
+        habits = learn(habits, look)
+    want = expected(looks[-1].machines[0], habits, 0.1)
+    assert want.usual < 0.6
+    assert want.lately > 1.2
+
+
+def test_who_is_given_too_little_wants_at_least_what_it_is_used_to() -> None:
+    """On a host that has 2 processors one machine begins to want both, and the other gets next to nothing."""
+
+    def look(at_s: float, first: float, second: float) -> FleetSnapshot:
+        seen = [
+            machine(name, "a", 1.0, usage=Usage(time_s=at_s, cpu_s=cpu_s))
+            for name, cpu_s in (("m", first), ("n", second))
+        ]
+        return fleet(host("a", cpus=2), machines=seen, taken_s=at_s)
+
+    habits: Mapping[str, Habit] = {}
+    for at_s in range(0, 3601, 300):
+        habits = learn(habits, look(at_s, 0.5 * at_s, at_s))
+    starved = learn(habits, look(3900, 0.5 * 3600 + 1.9 * 300, 3600 + 0.1 * 300))
+    assert starved["n"].mean == pytest.approx(habits["n"].mean)
+    assert starved["m"].mean > habits["m"].mean + 0.05
+    idle = learn(habits, look(3900, 0.5 * 3600 + 0.5 * 300, 3600 + 0.1 * 300))
+    assert idle["n"].mean < habits["n"].mean - 0.05
+
+
 def test_a_machine_that_has_moved_is_learned_of_on_its_new_host() -> None:
     known = after(counted(0, 0), counted(150, 300), counted(9000, 600, on="b"), counted(9600, 900, on="b"))
     assert known.mean == pytest.approx((1.0 + 0.5 + 2.0) / 3, rel=0.1)
@@ -116,7 +148,7 @@ def test_a_new_machine_is_taken_for_one_like_the_others() -> None:
     seen = fleet(host("a"), machines=[machine("old", "a", 0.5), machine("new", "a", cpus=8)])
     habits = steady(seen)
     assert typical(seen, habits) == pytest.approx(0.25)
-    assert expected(seen.machines[1], habits, 0.25)[0] == pytest.approx(2.0)
+    assert expected(seen.machines[1], habits, 0.25)[:2] == pytest.approx((2.0, 2.0))
 
 
 def test_where_nothing_is_known_a_machine_wants_all_it_was_given() -> None:
@@ -218,6 +250,14 @@ def test_no_more_memory_than_allowed_and_a_smaller_machine_instead() -> None:
     none = cool(snapshot, habits, KEEP.replace(memory=1 * GIB))
     assert not none
     assert none.notes == ("a stays hot: no more may be moved now",)
+
+
+def test_a_host_that_is_short_lately_is_hot_whatever_it_is_used_to() -> None:
+    snapshot = hot()
+    calm = {each.id: Habit(mean=0.5, variance=0.04, weight=100) for each in snapshot.machines}
+    busy = {name: habit.replace(lately=1.95, lately_weight=50) for name, habit in calm.items()}
+    assert not cool(snapshot, calm, KEEP)
+    assert {move.source for move in cool(snapshot, busy, KEEP).moves} == {"a"}
 
 
 def test_hot_hosts_are_told_the_hottest_first() -> None:
