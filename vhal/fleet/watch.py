@@ -165,7 +165,8 @@ class Watch:
             return Round(at_s, Decision.NOTHING, hot, "; ".join(plan.notes) or "nothing is worth moving", plan)
         plan = self._within_limits(plan, snapshot, at_s)
         if not plan:
-            reason = f"{len(self._last_hour(at_s))} machines were moved in the last hour"
+            last = len(self._last_hour(at_s))
+            reason = f"{last} machines were moved in the last hour" if last else "it is more than may move in an hour"
             return Round(at_s, Decision.LIMITED, hot, reason, plan)
         if self._dry_run:
             return Round(at_s, Decision.PLANNED, hot, plan=plan)
@@ -241,13 +242,13 @@ class _ByHeat:
 
     def look(self, snapshot: FleetSnapshot) -> _Sight:
         known = heats(snapshot)
-        heat = {name: share for name, share in known.items() if share >= self._policy.hot}
-        hot = tuple(sorted(heat, key=lambda name: (-heat[name], name)))
+        shares = {name: share for name, share in known.items() if share >= self._policy.hot}
+        hot = tuple(sorted(shares, key=lambda name: (-shares[name], name)))
         self._hot_for = {name: self._hot_for.get(name, 0) + 1 for name in hot}
         if not hot:
             return _Sight(reason="" if known else NOTHING_KNOWN, decision=Decision.COOL)
         longest = max(hot, key=lambda name: self._hot_for[name])
-        said = f"{longest} is busy to {heat[longest]:.0%}, for {self._hot_for[longest]} of {self._policy.hold} looks"
+        said = f"{longest} is busy to {shares[longest]:.0%}, for {self._hot_for[longest]} of {self._policy.hold} looks"
         return _Sight(hot, said, Decision.HELD if self._hot_for[longest] < self._policy.hold else None)
 
     def plan(self, snapshot: FleetSnapshot) -> Plan:
