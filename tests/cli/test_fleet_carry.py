@@ -230,6 +230,16 @@ def test_a_policy_that_makes_no_sense(cli: Cli, tmp_path: Path) -> None:
     assert cli.error("fleet", "watch", "--policy", str(tmp_path / "none.toml"), code=3)["code"] == "not-found"
 
 
+def test_a_policy_of_habits_is_watched_by(cli: Cli, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('policy = "cool"\nevery_s = 1\n[cool]\nempty = false\n')
+    lines = cli("fleet", "watch", "--policy", str(policy), "--looks", "2", "--dry-run").stdout.splitlines()
+    assert lines[0].endswith("cool: no load is known yet")
+    policy.write_text('policy = "cool"\nhot = 0.9\n')
+    error = cli.error("fleet", "watch", "--policy", str(policy), code=2)
+    assert 'hot: it is a setting of policy = "balance", and the policy is "cool"' in error["message"]
+
+
 def test_handlers_of_signals_are_put_back(cli: Cli) -> None:
     before = signal.getsignal(signal.SIGTERM)
     cli("fleet", "watch", "--looks", "1")

@@ -21,6 +21,7 @@ from vhal.spec.machine import MachineKind
 from vhal.spec.model import Model
 from vhal.spec.state import MachineState
 from vhal.spec.units import Bytes
+from vhal.spec.usage import Usage
 
 __all__ = ["FORMAT", "FleetSnapshot", "HostStatus", "Load", "SeenHost", "SeenMachine"]
 
@@ -130,6 +131,8 @@ class SeenMachine(_Seen):
     gpus: FrozenDict[str, int] = FrozenDict()
     """Model → how many of them it holds; the model is ``""`` where any will do."""
     load: Load | None = None
+    usage: Usage | None = None
+    """The counters that the load is from, as they were then: what was done between two looks isn't smoothed."""
     dirty_rate: Amount = 0.0
     """Bytes of memory a second that it writes anew; 0 where it isn't known."""
     movable: bool = True

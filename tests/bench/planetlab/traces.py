@@ -3,6 +3,9 @@
 A trace is a row of 288 percentages, one for each five minutes. The recordings are a folder's ``*.npy`` (machines × 288,
 uint8); none are kept here. What is made up has what matters of them: means that are log-normal over machines, and
 noise around each machine's own mean that hardly remembers the last sample.
+
+Other days are made from a day, so that nothing is tuned to one: the same machines in another order or at other times of
+the day, a fleet that works by day and rests by night, one in which many are busy at once now and then.
 """
 
 from __future__ import annotations
@@ -41,3 +44,30 @@ def make(machines: int, seed: int) -> Traces:
     remembered = noise.copy()
     remembered[:, 1:] = 0.92 * noise[:, 1:] + 0.08 * noise[:, :-1]
     return np.clip(np.rint(remembered), 0, 100).astype(np.uint8)
+
+
+def others(day: Traces, seed: int) -> dict[str, Traces]:
+    """Return other days, by what they are like; each has as many machines as ``day``."""
+    chance = np.random.default_rng(seed)
+    machines = len(day)
+    phases = chance.integers(0, STEPS, machines)
+    return {
+        "shuffled": chance.permutation(day),
+        "shifted": np.array([np.roll(row, by) for row, by in zip(day, phases, strict=True)]),
+        "made up": make(machines, seed),
+        "day and night": _scaled(day, 1 + 0.8 * np.sin(2 * np.pi * np.arange(STEPS) / STEPS - np.pi / 2)),
+        "busy at once": _busy_at_once(day, chance),
+    }
+
+
+def _scaled(day: Traces, factor: NDArray[np.float64]) -> Traces:
+    return np.clip(np.rint(day * factor), 0, 100).astype(np.uint8)
+
+
+def _busy_at_once(day: Traces, chance: np.random.Generator) -> Traces:
+    """Return a day in which a third of the machines have 40 % more to do for half an hour, eight times."""
+    changed = day.astype(np.int64)
+    for begin in chance.integers(0, STEPS - 6, 8):
+        some = chance.random(len(day)) < 1 / 3
+        changed[some, begin : begin + 6] += 40
+    return np.minimum(changed, 100).astype(np.uint8)

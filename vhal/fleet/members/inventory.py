@@ -154,6 +154,7 @@ def machine(
         memory=Bytes(info.memory),
         gpus=FrozenDict(_gpus(info, answer)),
         load=load,
+        usage=answer.usage[-1].get(info.id) if answer is not None and answer.usage else None,
         moved_s=moved_s,
         movable=can is None or bool(can),
         reason="; ".join(blocker.message for blocker in can.blockers) if can is not None else "",

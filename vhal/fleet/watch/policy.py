@@ -10,6 +10,14 @@
     [apply]
     per_host = 1
 
+or, for a fleet that is to need few hosts and have none that is short of processors::
+
+    policy = "cool"
+    every_s = 300
+
+    [cool]
+    empty = true
+
 What acts by it is :mod:`vhal.fleet.watch.watch`.
 """
 
@@ -18,13 +26,14 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from vhal.fleet.moves.applied import ApplySettings
+from vhal.fleet.watch.cool import CoolSettings
 from vhal.spec.model import Model
 from vhal.spec.units import Bytes
 
@@ -36,15 +45,21 @@ Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
 class WatchPolicy(Model):
     """When to act, and how much at most."""
 
+    policy: Literal["balance", "cool"] = "balance"
+    """What is done: ``balance`` cools hosts that have been busy to ``hot`` for ``hold`` looks, by what they do now;
+    :mod:`cool <vhal.fleet.watch.cool>` goes by what machines are used to, and empties hosts that aren't needed."""
     every_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
     """Time between two looks."""
     hot: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """A host is hot with so much of its processors busy (oVirt's ``evenly_distributed``: 80 %)."""
+    """A host is hot with so much of its processors busy (oVirt's ``evenly_distributed``: 80 %). Of ``balance``, as are
+    ``hold`` and ``margin``."""
     hold: Annotated[int, Field(ge=1, le=10_000)] = 3
     """So many looks in a row a host must have been hot: a peak that passes by itself is left alone."""
     margin: Annotated[float, Field(ge=0, le=1)] = 0.1
     """A hot host is cooled to this share below ``hot``, and no other is heated above that: else a small rise would make
     one of them hot again."""
+    cool: CoolSettings = CoolSettings()
+    """When ``cool`` does something. Its ``rest_s`` is ``cool_down_s`` here."""
     moves_per_hour: Annotated[int, Field(ge=0)] = 20
     memory_per_hour: Bytes = Bytes("256GiB")
     """How much memory of machines may be moved in an hour."""
@@ -56,6 +71,25 @@ class WatchPolicy(Model):
     """What time that is: ``Europe/Berlin``; None for this machine's."""
     apply: ApplySettings = ApplySettings()
     """How plans are carried out."""
+
+    @field_validator("hot", "hold", "margin", "cool")
+    @classmethod
+    def _is_of_this_policy(cls, value: Any, info: ValidationInfo) -> Any:
+        chosen, owner = info.data.get("policy"), "cool" if info.field_name == "cool" else "balance"
+        default = cls.model_fields[str(info.field_name)].default
+        if chosen is not None and chosen != owner and value != default:
+            facts = {"owner": owner, "chosen": chosen}
+            raise PydanticCustomError(
+                "policy", 'it is a setting of policy = "{owner}", and the policy is "{chosen}"', facts
+            )
+        return value
+
+    @field_validator("cool")
+    @classmethod
+    def _rests_as_long_as_all(cls, value: CoolSettings) -> CoolSettings:
+        if value.rest_s != CoolSettings().rest_s:
+            raise PydanticCustomError("rest", "rest_s is cool_down_s here, for every policy: set that")
+        return value
 
     @field_validator("quiet")
     @classmethod

@@ -1,7 +1,8 @@
 """Keeps a fleet cool: looks at it again and again, and when a host stays hot, has a plan made and carries it out.
 
 It acts late, little and seldom, by its :mod:`policy <vhal.fleet.watch.policy>`: a fleet whose machines are always on
-the move is worse than a hot host. What is worth moving decides the planner, :mod:`vhal.fleet.balance`.
+the move is worse than a hot host. What is worth moving decides the planner: :mod:`vhal.fleet.balance`, by what hosts do
+now, or :mod:`vhal.fleet.watch.cool`, by what machines are used to.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from vhal.driver.context import Context
 from vhal.errors import VhalError
@@ -23,11 +25,15 @@ from vhal.fleet.moves.works import unfinished
 from vhal.fleet.plan import Plan
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.fleet.watch.cool import cool, heat
+from vhal.fleet.watch.habit import Habit, learn
 from vhal.fleet.watch.policy import WatchPolicy
 from vhal.journal import Journal, opened
 from vhal.operation import part
+from vhal.spec.units import Bytes
 
 HOUR_S = 3600.0
+NOTHING_KNOWN = "no load is known yet"
 
 Planner = Callable[[FleetSnapshot], Plan]
 
@@ -36,13 +42,13 @@ class Decision(StrEnum):
     """What a look led to."""
 
     COOL = "cool"
-    """No host is hot."""
+    """No host is hot, and none is to be emptied."""
     HELD = "held"
     """A host is hot, but hasn't been for long enough."""
     QUIET = "quiet"
     """It is a time when nothing is moved."""
     LIMITED = "limited"
-    """So much was moved in the last hour that no move may be made."""
+    """So much was moved in the last hour that nothing of the plan may be."""
     NOTHING = "nothing"
     """No plan is worth it."""
     PLANNED = "planned"
@@ -74,7 +80,7 @@ class Watch:
     Args:
         fleet: What is watched.
         policy: When to act.
-        planner: Makes a plan; None for the balancer, which then cools hot hosts and no more.
+        planner: Makes a plan; None for that of the policy. The balancer cools hot hosts then, and no more.
         journal: Where plans are written down; None for the user's.
         dry_run: Make plans, and carry none out.
         now_s: Tells the time, in seconds since the epoch.
@@ -96,7 +102,8 @@ class Watch:
     ) -> None:
         self._fleet = fleet
         self._policy = policy
-        self._planner = planner or self._cooling
+        self._way: _Way = _ByHabit(policy) if policy.policy == "cool" else _ByHeat(policy)
+        self._planner = planner or self._way.plan
         self._journal = journal
         self._dry_run = dry_run
         self._now_s = now_s
@@ -104,7 +111,6 @@ class Watch:
         self._wait = wait or self._stopped.wait
         self._on_event = on_event
         self._context = Context()
-        self._hot_for: dict[str, int] = {}
         self._moved: deque[tuple[float, str, int]] = deque()
         """When which machine was moved, and how large it is: as far back as it matters."""
 
@@ -142,48 +148,30 @@ class Watch:
             for work in unfinished(journal):
                 if work.data["kind"] == "balance":
                     self._count(at_s, resume(work.id, self._fleet, journal=journal, on_event=self._on_event))
-        snapshot = self._fleet.snapshot()
-        known = heats(snapshot)
-        heat = {name: share for name, share in known.items() if share >= policy.hot}
-        hot = tuple(sorted(heat, key=lambda name: (-heat[name], name)))
-        self._hot_for = {name: self._hot_for.get(name, 0) + 1 for name in hot}
-        if not hot:
-            return Round(at_s, Decision.COOL, reason="" if known else "no load is known yet")
-        longest = max(hot, key=lambda name: self._hot_for[name])
-        said = f"{longest} is busy to {heat[longest]:.0%}, for {self._hot_for[longest]} of {policy.hold} looks"
-        if self._hot_for[longest] < policy.hold:
-            return Round(at_s, Decision.HELD, hot, said)
+        sight = self._way.look(self._fleet.snapshot())
+        if sight.decision is not None:
+            return Round(at_s, sight.decision, sight.hot, sight.reason)
         if policy.is_quiet(at_s):
-            return Round(at_s, Decision.QUIET, hot, f"{said}, but nothing is moved at this time")
-        return self._act(at_s, hot, journal)
+            return Round(at_s, Decision.QUIET, sight.hot, f"{sight.reason}, but nothing is moved at this time")
+        return self._act(at_s, sight.hot, journal)
 
     def _act(self, at_s: float, hot: tuple[str, ...], journal: Journal) -> Round:
         # Who can move isn't asked before it matters: that is a call for each machine.
-        plan = self._planner(self._rested(self._fleet.snapshot(movable=True), at_s))
+        snapshot = self._rested(self._fleet.snapshot(movable=True), at_s)
+        plan = self._planner(snapshot)
         if not plan:
             return Round(at_s, Decision.NOTHING, hot, "; ".join(plan.notes) or "nothing is worth moving", plan)
-        plan = self._within_limits(plan, at_s)
+        plan = self._within_limits(plan, snapshot, at_s)
         if not plan:
-            reason = f"{len(self._last_hour(at_s))} machines were moved in the last hour"
+            last = len(self._last_hour(at_s))
+            reason = f"{last} machines were moved in the last hour" if last else "it is more than may move in an hour"
             return Round(at_s, Decision.LIMITED, hot, reason, plan)
         if self._dry_run:
             return Round(at_s, Decision.PLANNED, hot, plan=plan)
         applied = apply(plan, self._fleet, self._policy.apply, journal=journal, on_event=self._on_event)
         self._count(at_s, applied)
-        self._hot_for.clear()  # what it is like now, the next looks tell
+        self._way.moved()
         return Round(at_s, Decision.MOVED, hot, str(applied), plan, applied)
-
-    def _cooling(self, snapshot: FleetSnapshot) -> Plan:
-        policy = self._policy
-        return plan_balance(
-            snapshot,
-            BalanceSettings(
-                mode="hot",
-                hot=policy.hot,
-                cooled=policy.hot * (1 - policy.margin),
-                cool_down_s=policy.cool_down_s,
-            ),
-        )
 
     def _rested(self, snapshot: FleetSnapshot, at_s: float) -> FleetSnapshot:
         """Return the snapshot with the machines that were moved lately unmovable."""
@@ -198,18 +186,14 @@ class Watch:
         )
         return snapshot.model_copy(update={"machines": machines})
 
-    def _within_limits(self, plan: Plan, at_s: float) -> Plan:
-        """Return the plan's beginning that may be carried out now: every beginning of a plan is one, too."""
+    def _within_limits(self, plan: Plan, snapshot: FleetSnapshot, at_s: float) -> Plan:
+        """Return what of a plan may be carried out now."""
         last = self._last_hour(at_s)
         moves = self._policy.moves_per_hour - len(last)
         memory = self._policy.memory_per_hour - sum(size for _, _, size in last)
-        count = 0
-        for move in plan.moves:
-            moves, memory = moves - 1, memory - move.memory
-            if moves < 0 or memory < 0:
-                break
-            count += 1
-        return plan if count == len(plan.moves) else plan.model_copy(update={"moves": plan.moves[:count]})
+        if len(plan.moves) <= moves and plan.memory <= memory:
+            return plan
+        return self._way.less(plan, snapshot, max(0, moves), Bytes(max(0, memory)))
 
     def _last_hour(self, at_s: float) -> list[tuple[float, str, int]]:
         keep_s = max(HOUR_S, self._policy.cool_down_s)
@@ -219,6 +203,108 @@ class Watch:
 
     def _count(self, at_s: float, applied: Applied) -> None:
         self._moved += [(at_s, result.move.id, result.move.memory) for result in applied.arrived]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What a look shows."""
+
+    hot: tuple[str, ...] = ()
+    reason: str = ""
+    decision: Decision | None = None
+    """None: a plan is to be made."""
+
+
+class _Way(Protocol):
+    """How a policy decides."""
+
+    def look(self, snapshot: FleetSnapshot) -> _Sight:
+        """Return whether a plan is to be made."""
+
+    def plan(self, snapshot: FleetSnapshot) -> Plan:
+        """Return what is worth moving."""
+
+    def less(self, plan: Plan, snapshot: FleetSnapshot, moves: int, memory: Bytes) -> Plan:
+        """Return a plan with no more moves and memory than that."""
+
+    def moved(self) -> None:
+        """Take note that a plan was carried out."""
+
+
+class _ByHeat:
+    """By what hosts do now: policy ``balance``."""
+
+    def __init__(self, policy: WatchPolicy) -> None:
+        self._policy = policy
+        self._hot_for: dict[str, int] = {}
+
+    def look(self, snapshot: FleetSnapshot) -> _Sight:
+        known = heats(snapshot)
+        shares = {name: share for name, share in known.items() if share >= self._policy.hot}
+        hot = tuple(sorted(shares, key=lambda name: (-shares[name], name)))
+        self._hot_for = {name: self._hot_for.get(name, 0) + 1 for name in hot}
+        if not hot:
+            return _Sight(reason="" if known else NOTHING_KNOWN, decision=Decision.COOL)
+        longest = max(hot, key=lambda name: self._hot_for[name])
+        said = f"{longest} is busy to {shares[longest]:.0%}, for {self._hot_for[longest]} of {self._policy.hold} looks"
+        return _Sight(hot, said, Decision.HELD if self._hot_for[longest] < self._policy.hold else None)
+
+    def plan(self, snapshot: FleetSnapshot) -> Plan:
+        policy = self._policy
+        cooled = policy.hot * (1 - policy.margin)
+        return plan_balance(
+            snapshot, BalanceSettings(mode="hot", hot=policy.hot, cooled=cooled, cool_down_s=policy.cool_down_s)
+        )
+
+    def less(self, plan: Plan, snapshot: FleetSnapshot, moves: int, memory: Bytes) -> Plan:
+        count, left = 0, int(memory)  # every beginning of a plan is a plan, too
+        for move in plan.moves[:moves]:
+            left -= move.memory
+            if left < 0:
+                break
+            count += 1
+        return plan.model_copy(update={"moves": plan.moves[:count]})
+
+    def moved(self) -> None:
+        self._hot_for.clear()  # what it is like now, the next looks tell
+
+
+class _ByHabit:
+    """By what machines are used to: policy ``cool``. It knows nothing at first, and learns with each look."""
+
+    def __init__(self, policy: WatchPolicy) -> None:
+        self._settings = policy.cool.replace(rest_s=policy.cool_down_s)
+        self._habits: dict[str, Habit] = {}
+
+    def look(self, snapshot: FleetSnapshot) -> _Sight:
+        self._habits = learn(self._habits, snapshot)
+        if not any(habit.weight for habit in self._habits.values()):
+            return _Sight(reason=NOTHING_KNOWN, decision=Decision.COOL)
+        hot = heat(snapshot, self._habits, self._settings)
+        if hot:
+            name = next(iter(hot))
+            return _Sight(tuple(hot), f"{name} is hot: {hot[name]:.0%} of its processors are expected busy")
+        # That costs no call; who can move is only asked where somebody is to.
+        plan = self.plan(snapshot)
+        return _Sight(reason="hosts can be emptied") if plan else _Sight(decision=Decision.COOL)
+
+    def plan(self, snapshot: FleetSnapshot) -> Plan:
+        return cool(snapshot, self._habits, self._settings)
+
+    def less(self, plan: Plan, snapshot: FleetSnapshot, moves: int, memory: Bytes) -> Plan:
+        # Made anew: a beginning might empty a host in part, which costs and saves nothing.
+        own = self._settings
+        return cool(
+            snapshot,
+            self._habits,
+            own.replace(
+                moves=moves if own.moves is None else min(moves, own.moves),
+                memory=memory if own.memory is None else min(memory, own.memory),
+            ),
+        )
+
+    def moved(self) -> None:
+        pass  # the next look tells where they are
 
 
 def heats(snapshot: FleetSnapshot) -> dict[str, float]:
