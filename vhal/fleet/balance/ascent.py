@@ -11,7 +11,7 @@ import numpy as np
 
 from vhal.fleet.balance.problem import Floats
 
-MEMORY = 8
+MEMORY = 20
 """Steps that the curvature is remembered of."""
 
 

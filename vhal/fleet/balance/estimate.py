@@ -67,16 +67,16 @@ def arrivals(layout: Layout, tangent: Tangent, machines: Ints, hosts: Ints) -> S
     return product(np.hstack([amount, amount**2]), np.hstack([tangent.tilt[hosts], tangent.curve[hosts]]))
 
 
-def exchanges(layout: Layout, tangent: Tangent, machines: Ints) -> Singles:
+def exchanges(layout: Layout, tangent: Tangent, first: Ints, second: Ints) -> Singles:
     """Return machine × machine: change of the score if they changed places. On one host it is meaningless."""
-    amount, at = layout.objective.amount[machines], layout.at[machines]
-    tilt, curve = tangent.tilt[at], tangent.curve[at]
-    square = amount**2
+    (x, tilt, curve), (y, slope, bend) = (
+        (layout.objective.amount[each], tangent.tilt[layout.at[each]], tangent.curve[layout.at[each]])
+        for each in (first, second)
+    )
     # (x - y)(tilt' - tilt) + (x - y)²(curve + curve'), multiplied out into what is of one, of the other, of both.
-    mine = np.hstack([amount, tilt, square, curve, -2 * amount, -2 * amount * curve])
-    other = np.hstack([tilt, amount, curve, square, amount * curve, amount])
+    mine = np.hstack([x, tilt, x**2, curve, -2 * x, -2 * x * curve])
+    other = np.hstack([slope, y, bend, y**2, y * bend, y])
     change = product(mine, other)
-    own = (square * curve - amount * tilt).sum(axis=1).astype(np.float32)
-    change += own[:, None]
-    change += own
+    change += (x**2 * curve - x * tilt).sum(axis=1).astype(np.float32)[:, None]
+    change += (y**2 * bend - y * slope).sum(axis=1).astype(np.float32)
     return change

@@ -62,25 +62,30 @@ class Search:
     Args:
         layout: Where machines are; changed.
         machines: Those that may move.
-        per_move: The price of a move, in GiB, whatever the machine's size.
+        usual: The memory of a usual machine, GiB.
+        per_move: The price of a move, whatever the machine's size, by that.
         limits: What may not be exceeded.
         go: Whether there is time left.
         seed: Of the choice among too many hosts.
+        frugal: Whether no two machines change places that both haven't moved: that is dear, and most of all pairs.
     """
 
     def __init__(
         self,
         layout: Layout,
         machines: Ints,
+        usual: float,
         per_move: float,
         limits: Limits | None = None,
         go: Callable[[], bool] = lambda: True,
         seed: int = 0,
+        frugal: bool = False,
     ) -> None:
         self.layout = layout
         self.problem = layout.problem
         self.machines = machines
         self.limits = limits or Limits()
+        self._usual = usual
         self.charge(per_move)
         self.rate = 0.0
         """Score that a GiB must be worth."""
@@ -89,14 +94,15 @@ class Search:
         self.away: Bools = layout.at != self.problem.home
         self.moves = int(self.away.sum())
         self.memory = float(self.problem.memory[self.away].sum())
+        self.frugal = frugal
         self._go = go
         self._random = np.random.default_rng(seed)
         self._whole = len(machines) * len(self.problem.hosts) <= CELLS
         self._allowed = self.problem.open & self.problem.zones
 
     def charge(self, per_move: float) -> None:
-        """Set the price of a move, whatever the machine's size, in GiB."""
-        self.price: Floats = self.problem.memory + per_move
+        """Set the price of a move, whatever the machine's size, by the memory of a usual machine."""
+        self.price: Floats = self.problem.memory + per_move * self._usual
 
     def anneal(self, target: float, rates: tuple[float, float], fall: float = 0.5, pairs: bool = True) -> bool:
         """Change what is worth its price while that falls, until the score is reached; return whether it was.
@@ -140,6 +146,20 @@ class Search:
                 pass
             self.rate *= rise
 
+    def shed(self) -> None:
+        """Send machines home, each time the one that does least harm to the score, until there are few enough moves."""
+        layout = self.layout
+        while self.moves > self.limits.moves:
+            moved = layout.moved
+            home = self.problem.home[moved]
+            sums, squares = layout.changes(moved, home)
+            scores = layout.score_of(layout.sums + sums, layout.squares + squares)
+            fits = [layout.fits(*each) for each in zip(moved.tolist(), home.tolist(), strict=True)]
+            if not any(fits):
+                return
+            best = int(np.where(fits, scores, np.inf).argmin())
+            self._put(int(moved[best]), int(home[best]))
+
     def _done(self) -> bool:
         return self.layout.score <= self.target or not self._go()
 
@@ -147,11 +167,13 @@ class Search:
         """Make single moves that are worth their price; return how many."""
         layout, tangent = self.layout, Tangent.of(self.layout)
         leaving = departures(layout, tangent, self.machines)
-        paid = np.where(self.away[self.machines], 0.0, self.rate * self.price[self.machines])
-        rows = np.arange(len(self.machines))
+        away, price = self.away[self.machines], self.rate * self.price[self.machines]
+        paid = np.where(away, 0.0, price)
         whole = self._whole
-        if not whole:
-            rows = rows[leaving < 0]
+        # Nobody arrives for less than where all axes are at their lowest.
+        lowest = np.where(self.problem.open[:, None], tangent.tilt, 0.0).min(axis=0)
+        hopeful = leaving + layout.objective.amount[self.machines] @ lowest < np.where(away, price, -price)
+        rows = np.flatnonzero(hopeful if whole else hopeful & (leaving < 0))
         chosen: list[tuple[Ints, Ints, Singles]] = []
         size = CELLS // (len(self.problem.hosts) if whole else SAMPLE) + 1
         for first in range(0, len(rows), size if whole else 512):
@@ -229,20 +251,22 @@ class Search:
         return np.sort(self.machines[order[:most]])
 
     def _exchange(self) -> int:
-        layout, machines = self.layout, self._few()
-        change = exchanges(layout, Tangent.of(layout), machines)
-        at, away = layout.at[machines], self.away[machines]
-        paid = np.where(away, 0.0, self.rate * self.price[machines]).astype(np.float32)
-        change += paid[:, None]
-        change += paid
-        moved = np.flatnonzero(away)
-        row, column = np.nonzero(self.problem.home[machines[moved]][:, None] == at)  # one of them goes home
-        refund = (self.rate * self.price[machines[moved[row]]]).astype(np.float32)
-        change[moved[row], column] -= refund
-        change[column, moved[row]] -= refund
-        change[at[:, None] >= at] = 0.0  # each pair once, and none on one host
+        """Let two machines change places: any two, or in a frugal search only those of which one has moved."""
+        layout, second = self.layout, self._few()
+        first = second[self.away[second]] if self.frugal else second
+        if not len(first):
+            return 0
+        change = exchanges(layout, Tangent.of(layout), first, second)
+        at, there = layout.at[first], layout.at[second]
+        for machines, other, cells in ((first, there, change), (second, at, change.T)):
+            paid = (self.rate * self.price[machines]).astype(np.float32)
+            cells += np.where(self.away[machines], np.float32(0), paid)[:, None]
+            moved = np.flatnonzero(self.away[machines])
+            row, column = np.nonzero(self.problem.home[machines[moved]][:, None] == other)  # one of them goes home
+            cells[moved[row], column] -= paid[moved[row]]
+        change[at[:, None] == there if self.frugal else at[:, None] >= there] = 0.0  # none on one host, each pair once
         rows, columns = _each_best(change)
-        return self._make_pairs(Pairs(machines[rows], at[columns], machines[columns], at[rows]))
+        return self._make_pairs(Pairs(first[rows], there[columns], second[columns], at[rows]))
 
     def _instead(self) -> int:
         """Let moved machines go home, and others to where they were."""
@@ -347,12 +371,14 @@ class Search:
         layout, limits = self.layout, self.limits
         free = [layout.free[host].copy() for _, host in change]
         back = [(machine, int(layout.at[machine])) for machine, _ in change]
+        moves, memory = max(self.moves, limits.moves), max(self.memory, limits.memory)
         paid = sum([self._put(machine, host) for machine, host in change])
         now = layout.score
         good = (
             now - before + self.rate * paid <= enough
             and (now <= before or now <= limits.score)
-            and (paid <= 0 or (self.moves <= limits.moves and self.memory <= limits.memory))
+            and self.moves <= moves
+            and self.memory <= memory + TINY
             and all(self._holds(machine, host, was) for (machine, host), was in zip(change, free, strict=True))
         )
         if good:
