@@ -13,13 +13,15 @@ multiplier of the moves, of which there are at most K,
     + Σ over machines of min(0, memory + λ + min over hosts of the price difference)
 
 ``c`` is the least deviation of an axis that K moves can reach, as for the score: what one axis can't get rid of, the
-others must. It is evaluated exactly; the ascent that looks for good vectors smooths the minima, and needn't be exact to
-be valid. Which machines may move, and where, is heeded. Without a limit of moves K is the number of machines.
+others must. The best λ for given vectors is that at which K machines are worth moving. The bound is evaluated exactly;
+the ascent that looks for good vectors smooths the minima, and needn't be exact to be valid. Which machines may move,
+and where, is heeded. Without a limit of moves K is the number of machines.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -32,7 +34,7 @@ from vhal.spec.units import Bytes
 
 WORK = 40_000_000
 """Cells (kinds of machine × hosts) that the ascent may look at in all; large fleets get fewer steps."""
-SHARPNESS = (1 / 32, 1 / 256)
+SHARPNESS = (1 / 16, 1 / 64, 1 / 256)
 """How much the minima are smoothed, stage by stage: by the usual machine's memory."""
 STEPS = (60, 150)
 """Of the ascent, at most, in each stage: on most fleets, and on the smallest, where a step costs next to nothing."""
@@ -40,8 +42,6 @@ SMALL = 1_000_000
 """Machines × hosts × steps that cost next to nothing."""
 LEAST = 3
 """Of the ascent, at least, in each stage."""
-FIRST = 0.01
-"""The price of a move that the ascent begins with: by the usual machine's memory."""
 POWER = 40.0
 """The longest norm is smoothed as a norm of this power."""
 
@@ -140,8 +140,8 @@ def _capped(have: Floats, unit: float, count: int) -> Floats:
 class _Dual:
     """The dual problem: machines of one size and zone are one kind.
 
-    A point of it is an array of host × axis, the vectors, and one more row for the price of a move: the square of its
-    first number, by ``scale``. So the ascent needs no limits.
+    A point of it are the vectors, host × axis. The best price of a move for them is known: where so many machines are
+    worth moving as there may be moves.
     """
 
     objective: Objective
@@ -182,11 +182,6 @@ class _Dual:
             amount=objective.amount[machines],
         )
 
-    @property
-    def limited(self) -> bool:
-        """Whether the limit of moves is one."""
-        return self.moves < len(self.kind)
-
     def centred(self, vectors: Floats) -> Floats:
         """Return vectors that sum to 0 over the hosts that count, and are 0 on others."""
         counted = self.objective.problem.counted[:, None]
@@ -198,21 +193,28 @@ class _Dual:
         price = self.weight * vectors * self.objective.per
         return price, (price[self.home] * self.amount).sum(axis=1)
 
-    def value(self, vectors: Floats, per_move: float, score: float) -> float:
-        """Return the bound that these vectors and this price of a move give, in GiB."""
+    def per_move(self, change: Floats) -> float:
+        """Return the best price of a move, where moving the machines changes the price by so much without one."""
+        if self.moves >= len(change):
+            return 0.0
+        return max(0.0, -float(np.partition(change, self.moves)[self.moves]))
+
+    def value(self, vectors: Floats, score: float) -> float:
+        """Return the bound that these vectors give, in GiB."""
         vectors = self.centred(vectors)
         price, here = self.prices(vectors)
         there = self.kinds @ price.T
         there[self.closed] = np.inf
-        change = self.memory + per_move + there.min(axis=1)[self.kind] - here
+        change = self.memory + there.min(axis=1)[self.kind] - here
+        per_move = self.per_move(change)
         norms = np.linalg.norm(vectors, axis=0)
         fixed = (self.weight * vectors * self.start).sum() - score * norms.max() - per_move * self.moves
         fixed += (self.stuck * (norms.max() - norms)).sum()
-        return max(float(fixed + change[change < 0].sum()), 0.0)
+        return max(float(fixed + np.minimum(change + per_move, 0.0).sum()), 0.0)
 
-    def smooth(self, point: Floats, scale: float, score: float, blur: float) -> tuple[float, Floats]:
+    def smooth(self, vectors: Floats, score: float, blur: float) -> tuple[float, Floats]:
         """Return a smoothed value, and its gradient."""
-        vectors, root = self.centred(point[:-1]), float(point[-1, 0])
+        vectors = self.centred(vectors)
         price, here = self.prices(vectors)
         there = product(self.kinds, price)
         there[self.closed] = np.inf
@@ -220,8 +222,9 @@ class _Dual:
         share = np.exp((least[:, None] - there) / np.float32(blur))
         parts = share.sum(axis=1)
         share /= parts[:, None]
-        per_move = scale * root**2
-        change = self.memory + per_move + (least - blur * np.log(parts))[self.kind] - here
+        change = self.memory + (least - blur * np.log(parts))[self.kind] - here
+        per_move = self.per_move(change)
+        change += per_move
         goes = 1 / (1 + np.exp(np.clip(change / blur, -50, 50)))
         norms = np.maximum(np.linalg.norm(vectors, axis=0), 1e-12)
         longest = norms.max() * ((norms / norms.max()) ** POWER).sum() ** (1 / POWER)
@@ -235,11 +238,8 @@ class _Dual:
             gone[:, axis] = np.bincount(self.home, part, len(flow))
             left[:, axis] = np.bincount(self.kind, part, len(left))
         flow += (product(left.T, share.T).T - gone) * self.objective.per
-        slope = np.zeros_like(point)
         length = free * (norms / longest) ** (POWER - 1) + self.stuck
-        slope[:-1] = self.centred(self.weight * flow - length * vectors / norms)
-        slope[-1, 0] = (goes.sum() - self.moves) * 2 * scale * root
-        return float(value), slope
+        return float(value), self.centred(self.weight * flow - length * vectors / norms)
 
 
 class LeastMemory:
@@ -253,7 +253,7 @@ class LeastMemory:
 
     def __init__(self, objective: Objective, score: float, moves: int | None = None) -> None:
         self._dual = dual = _Dual.of(objective, moves)
-        self._found: list[tuple[Floats, float]] = []
+        self._found: list[Floats] = []
         self.rate = 0.0
         """Score that a GiB is worth there, by the best point that was found; 0 if there is none."""
         usual = float(dual.memory.mean()) if len(dual.memory) else 0.0
@@ -265,19 +265,14 @@ class LeastMemory:
         most = float(np.clip(SMALL / (len(dual.kind) * len(dual.start)), *STEPS))
         steps = int(np.clip(WORK / (len(dual.kinds) * len(dual.start) * len(SHARPNESS)), LEAST, most))
         scaled = (uneven * rough * scale for scale in np.geomspace(0.1, 1e4, min(16, 2 * steps)))
-        vectors = max(scaled, key=lambda each: dual.value(each, 0.0, score))
-        self._found.append((vectors, 0.0))
-        point = np.vstack([vectors, np.zeros_like(vectors[:1])])
-        # A price of a move to begin with; 0 would stay 0.
-        root = float(np.abs(vectors).mean()) or 1.0
-        point[-1, 0] = root * dual.limited
-        scale = FIRST * usual / root**2
+        vectors = max(scaled, key=lambda each: dual.value(each, score))
+        self._found.append(vectors)
         for sharpness in SHARPNESS:
-            point = ascend(lambda each, blur=sharpness * usual: dual.smooth(each, scale, score, blur), point, steps)  # type: ignore[misc]
-            self._found.append((point[:-1], scale * float(point[-1, 0]) ** 2))
-        vectors, _ = max(self._found, key=lambda each: dual.value(*each, score))
-        self.rate = 1 / max(float(np.linalg.norm(dual.centred(vectors), axis=0).max()), 1e-12)
+            vectors = ascend(partial(dual.smooth, score=score, blur=sharpness * usual), vectors, steps)
+            self._found.append(vectors)
+        best = max(self._found, key=lambda each: dual.value(each, score))
+        self.rate = 1 / max(float(np.linalg.norm(dual.centred(best), axis=0).max()), 1e-12)
 
     def of(self, score: float) -> float:
         """Return GiB that every plan moves that reaches this score."""
-        return max((self._dual.value(*each, score) for each in self._found), default=0.0)
+        return max((self._dual.value(vectors, score) for vectors in self._found), default=0.0)

@@ -32,15 +32,19 @@ FULL = 1.1
 """Single moves by the limit of moves, where the price is right: pairs send some home."""
 NEAR = (0.95, 1.2)
 """What is near enough to that."""
-DEARER, CHEAPER = 1.3, 0.9
+DEARER, CHEAPER = 1.5, 0.9
 """What the price of a move is multiplied with after an attempt that missed the score, and at least after another."""
 DEAREST = 16.0
 AIM = 0.997
 """Of the mark's score: equal steps that were taken in another order change a mark by some thousandths."""
+ERROR = 1e-10
+"""Relative error of a score that was added up in another order."""
 ENOUGH = 1.2
 """Nobody looks further below this many times the lower bound."""
 EFFORT = 50_000
 """Machines × hosts of a fleet that gets one attempt. Small ones get more: they are less even by nature."""
+LARGE = 1 << 20
+"""Machines × hosts above which the first attempt that finds anything has to do, of two."""
 ATTEMPTS = (2, 40)
 """How many there are at least, and at most."""
 SHAKEN = .7
@@ -73,6 +77,7 @@ class Cheapest:
         self._first, self._last = rates
         self._rate = self.memory.rate or self._first
         self._aim = AIM * mark.score
+        self._ceiling = mark.score * (1 + ERROR)
         self._least = float(mark.problem.memory[mark.moved].sum())
         self._enough = ENOUGH * self.memory.of(mark.score)
         self._price = PRICE
@@ -80,6 +85,12 @@ class Cheapest:
 
     def run(self, cells: int) -> None:
         """Look for it, with an effort that is set by machines × hosts."""
+        if cells > LARGE:
+            mark = self._least
+            for way in WAYS[:2]:
+                if self._least == mark:
+                    self._keep(self._anew(*way, tries=1))
+            return
         attempts = int(np.clip((EFFORT / max(cells, 1)) ** 1.5, *ATTEMPTS))
         anew = max(attempts // 4, 2)
         for attempt in range(attempts + 1):
@@ -124,14 +135,14 @@ class Cheapest:
             tried.shed()
             tried.anneal(self._aim, (begin * self._rate, self._last))
         self._cheapened(tried)
-        if tried.layout.score > self._mark.score:
+        if tried.layout.score > self._ceiling:
             self._price = min(self._price * DEARER, DEAREST)  # too many of the moves were spent on small machines
         else:
             self._price *= float(np.clip((tried.moves / max(tried.limits.moves, 1)) ** 4, 0.3, CHEAPER))
         return tried
 
     def _cheapened(self, tried: Search) -> Search:
-        if tried.layout.score <= self._mark.score and tried.memory > self._enough:
+        if tried.layout.score <= self._ceiling and tried.memory > self._enough:
             tried.charge(NOTHING)
             rates = 4.0 * tried.rate, max(self._first, self._rate)
             tried.cheapen(max(self._aim, tried.layout.score), rates, rise=4.0)
@@ -139,7 +150,7 @@ class Cheapest:
 
     def _keep(self, tried: Search) -> None:
         """Remember what was found if it is better."""
-        cheaper = tried.layout.score <= self._mark.score and tried.memory < self._least
+        cheaper = tried.layout.score <= self._ceiling and tried.memory < self._least
         cheaper = cheaper and tried.moves <= tried.limits.moves
         # What can't be reached move by move, without one more that only makes room, is of no use.
         if cheaper and not order(self._mark.objective, tried.layout.at, hops=0)[1]:

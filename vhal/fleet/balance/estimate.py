@@ -39,7 +39,7 @@ class Tangent:
         count, per = objective.count, objective.per
         deviation = np.sqrt(np.maximum(layout.squares / count - (layout.sums / count) ** 2, 0.0))
         # At an even axis the tangent is upright; a chord over a fraction of one machine's step stands for it.
-        step = objective.amount.max(axis=0, initial=0.0) * per.max(axis=0, initial=0.0) / np.sqrt(count)
+        step = objective.largest / np.sqrt(count)
         slope = objective.weight / (2 * count * np.maximum(np.maximum(deviation, step / 4), 1e-12))
         return cls(slope * 2 * (layout.off - layout.sums / count) * per, slope * per**2)
 
@@ -56,8 +56,9 @@ def product(left: Floats, right: Floats) -> Singles:
 
 def departures(layout: Layout, tangent: Tangent, machines: Ints) -> Floats:
     """Return machine → change of the score if it just left."""
-    amount, at = layout.objective.amount[machines], layout.at[machines]
-    change: Floats = (amount * (amount * tangent.curve[at] - tangent.tilt[at])).sum(axis=1)
+    amount, at = layout.objective.amount.take(machines, axis=0), layout.at[machines]
+    slope = amount * tangent.curve.take(at, axis=0) - tangent.tilt.take(at, axis=0)
+    change: Floats = np.einsum("ij,ij->i", amount, slope)
     return change
 
 

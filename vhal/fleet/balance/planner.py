@@ -130,20 +130,26 @@ def _search(work: _Work, layout: Layout, limits: Limits, per_move: float, *, fru
 def _frugal(work: _Work, mended: Layout) -> Layout:
     """Return a layout within the limits: the score of the best single moves, with as little memory as possible."""
     cells = len(work.machines) * len(work.problem.hosts)
-    if len(work.problem.hosts) > SMALL or cells > CELLS:
-        return _deep(work, mended, work.limits, per_move=4.0)
-    mark = Layout(work.objective, mended.at)
     most = None if work.settings.max_moves is None else max(0, work.settings.max_moves - len(mended.moved))
-    least = None if work.settings.objective != "even" else _least(work)
-    made = descend(mark, work.machines, most=most, least=least, go=work.go)
-    if most is not None and len(made) < most * BINDING:
+    mark = Layout(work.objective, mended.at)
+    if len(work.problem.hosts) > SMALL or cells > CELLS:
+        if most is None:
+            return _deep(work, mended, work.limits, per_move=4.0)
+        search = _search(work, mark, work.limits, 1.0)
+        search.ignore_memory()
+        search.anneal(0.0, _rates(work, 1.0), fall=0.25, pairs=False)
+        made = []
+    else:
+        least = None if work.settings.objective != "even" else _least(work)
+        made = descend(mark, work.machines, most=most, least=least, go=work.go)
+    if most is not None and len(mark.moved) - len(mended.moved) < most * BINDING:
         deep = _deep(work, mended, work.limits)
         if deep.score < mark.score:
             return deep
     if work.problem.memory[mark.moved].sum() > work.limits.memory:
         return _deep(work, mended, work.limits)
     work.single = made
-    limits = Limits(min(work.limits.moves, len(mark.moved)), work.limits.memory)
+    limits = Limits(len(mark.moved) if most is None else work.limits.moves, work.limits.memory)
     cheapest = Cheapest(
         mark,
         mended,

@@ -86,6 +86,7 @@ class Search:
         self.machines = machines
         self.limits = limits or Limits()
         self._usual = usual
+        self._mean = layout.objective.amount.mean(axis=0)
         self.charge(per_move)
         self.rate = 0.0
         """Score that a GiB must be worth."""
@@ -103,6 +104,10 @@ class Search:
     def charge(self, per_move: float) -> None:
         """Set the price of a move, whatever the machine's size, by the memory of a usual machine."""
         self.price: Floats = self.problem.memory + per_move * self._usual
+
+    def ignore_memory(self) -> None:
+        """Let every move have the same price, that of a usual machine."""
+        self.price = np.full(len(self.problem.memory), self._usual)
 
     def anneal(self, target: float, rates: tuple[float, float], fall: float = 0.5, pairs: bool = True) -> bool:
         """Change what is worth its price while that falls, until the score is reached; return whether it was.
@@ -172,13 +177,15 @@ class Search:
         whole = self._whole
         # Nobody arrives for less than where all axes are at their lowest.
         lowest = np.where(self.problem.open[:, None], tangent.tilt, 0.0).min(axis=0)
-        hopeful = leaving + layout.objective.amount[self.machines] @ lowest < np.where(away, price, -price)
+        hopeful = leaving + layout.objective.amount.take(self.machines, axis=0) @ lowest < np.where(away, price, -price)
         rows = np.flatnonzero(hopeful if whole else hopeful & (leaving < 0))
         chosen: list[tuple[Ints, Ints, Singles]] = []
         size = CELLS // (len(self.problem.hosts) if whole else SAMPLE) + 1
+        known = self._hosts(tangent, whole)
         for first in range(0, len(rows), size if whole else 512):
             part = rows[first : first + (size if whole else 512)]
-            hosts = self._hosts(tangent, whole)
+            # A different part of them for each part of the machines: else all would want the same host.
+            hosts = known if whole else self._random.permutation(known)[:SAMPLE]
             change = arrivals(layout, tangent, self.machines[part], hosts)
             change += (leaving + paid)[part].astype(np.float32)[:, None]
             if whole:
@@ -192,13 +199,12 @@ class Search:
         return self._make(self.machines[places[good]], hosts[good])
 
     def _hosts(self, tangent: Tangent, whole: bool) -> Ints:
+        """Return all hosts, or the colder half where they are too many."""
         if whole:
             return np.arange(len(self.problem.hosts))
-        # The colder half, and a different part of it for each part of the machines: else all would want the same host.
-        usual = self.layout.objective.amount.mean(axis=0)
+        usual = self._mean
         heat = np.where(self.problem.open, tangent.tilt @ usual, np.inf)
-        cold = np.argsort(heat, kind="stable")[: max(SAMPLE, len(heat) // 2)]
-        return self._random.permutation(cold)[:SAMPLE]
+        return np.argsort(heat, kind="stable")[: max(SAMPLE, len(heat) // 2)]
 
     def _refund(self, change: Singles, machines: Ints) -> None:
         # Going home costs nothing and gives back what was paid.
@@ -332,7 +338,7 @@ class Search:
         sums, squares = layout.changes(machines, hosts)
         values = layout.score_of(layout.sums + sums, layout.squares + squares) - layout.score
         values += self.rate * self._cost(machines, hosts)
-        return self._take(values, [[(int(m), int(h))] for m, h in zip(machines, hosts, strict=True)])
+        return self._take(values, np.stack([machines, hosts], axis=-1)[:, None])
 
     def _make_pairs(self, pairs: Pairs) -> int:
         if not len(pairs.first):
@@ -341,12 +347,16 @@ class Search:
         sums, squares = layout.changes_of_two(pairs.first, pairs.to, pairs.second, pairs.there)
         values = layout.score_of(layout.sums + sums, layout.squares + squares) - layout.score
         values += self.rate * (self._cost(pairs.first, pairs.to) + self._cost(pairs.second, pairs.there))
-        columns = (pairs.first, pairs.to, pairs.second, pairs.there)
-        steps = zip(*(column.tolist() for column in columns), strict=True)
-        return self._take(values, [[(m, h), (n, g)] for m, h, n, g in steps])
+        steps = np.stack([pairs.first, pairs.to, pairs.second, pairs.there], axis=-1)
+        return self._take(values, steps.reshape(-1, 2, 2))
 
-    def _take(self, values: Floats, changes: list[list[tuple[int, int]]]) -> int:
-        """Make the best of these changes, and those that are half as good and touch other hosts; return how many."""
+    def _take(self, values: Floats, changes: Ints) -> int:
+        """Make the best of these changes, and those that are half as good and touch other hosts; return how many.
+
+        Args:
+            values: What each is worth.
+            changes: Change × step × machine and host.
+        """
         order = np.argsort(values, kind="stable")
         enough = min(-TINY, float(values[order[0]]) / 2)
         made = failed = 0
@@ -355,7 +365,7 @@ class Search:
         for place in order.tolist():
             if values[place] > enough or score <= self.target or failed >= PATIENCE:
                 break
-            change = changes[place]
+            change: list[tuple[int, int]] = [tuple(step) for step in changes[place].tolist()]
             hosts = {host for _, host in change}.union(int(self.layout.at[machine]) for machine, _ in change)
             if touched.isdisjoint(hosts):
                 after = self._try(change, score, enough)
