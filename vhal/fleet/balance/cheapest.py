@@ -86,7 +86,7 @@ class Cheapest:
     def run(self, cells: int) -> None:
         """Look for it, with an effort that is set by machines × hosts."""
         if cells > LARGE:
-            mark = self._least
+            mark, self._price = self._least, 2 * PRICE
             for way in WAYS[:2]:
                 if self._least == mark:
                     self._keep(self._anew(*way, tries=1))
