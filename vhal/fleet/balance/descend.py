@@ -13,7 +13,7 @@ import numpy as np
 
 from vhal.fleet.balance.estimate import Singles
 from vhal.fleet.balance.layout import Layout
-from vhal.fleet.balance.problem import Bools, Floats, Ints
+from vhal.fleet.balance.problem import Bools, Ints
 
 NEAR = 0.1
 """hbal's ``--min-gain-limit``: only below this score does a gain count as too small."""

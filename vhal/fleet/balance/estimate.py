@@ -70,9 +70,14 @@ def arrivals(layout: Layout, tangent: Tangent, machines: Ints, hosts: Ints) -> S
 
 def exchanges(layout: Layout, tangent: Tangent, first: Ints, second: Ints) -> Singles:
     """Return machine × machine: change of the score if they changed places. On one host it is meaningless."""
+    amount, at = layout.objective.amount, layout.at
+    return exchanged(tangent, (amount[first], at[first]), (amount[second], at[second]))
+
+
+def exchanged(tangent: Tangent, first: tuple[Floats, Ints], second: tuple[Floats, Ints]) -> Singles:
+    """Return the change of the score if amounts changed places with other amounts: of each its size and its host."""
     (x, tilt, curve), (y, slope, bend) = (
-        (layout.objective.amount[each], tangent.tilt[layout.at[each]], tangent.curve[layout.at[each]])
-        for each in (first, second)
+        (amount, tangent.tilt[at], tangent.curve[at]) for amount, at in (first, second)
     )
     # (x - y)(tilt' - tilt) + (x - y)²(curve + curve'), multiplied out into what is of one, of the other, of both.
     mine = np.hstack([x, tilt, x**2, curve, -2 * x, -2 * x * curve])

@@ -11,17 +11,20 @@ Lagrangian of the problem "least memory moved such that the score is at most so 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vhal.fleet.balance.estimate import Singles, Tangent, arrivals, departures, exchanges, product
+from vhal.fleet.balance.bundles import bundles
+from vhal.fleet.balance.estimate import Singles, Tangent, arrivals, departures, exchanged, exchanges, product
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.problem import Bools, Floats, Ints
 
 CELLS = 1 << 20
 """Machines × hosts, or machines × machines, that are looked at in one go; of more, a part."""
+BUNDLES = 1 << 12
+"""Bundles of machines that are looked at."""
 SAMPLE = 128
 """Hosts that a machine is tried on where there are too many for all."""
 ROUNDS = 8
@@ -54,6 +57,19 @@ class Pairs:
     to: Ints
     second: Ints
     there: Ints
+
+
+class _Steps(Sequence[Sequence[tuple[int, int]]]):
+    """Changes of as many machines each, which are only spelled out when they are looked at."""
+
+    def __init__(self, machines: Ints, hosts: Ints) -> None:
+        self._machines, self._hosts = machines, hosts
+
+    def __len__(self) -> int:
+        return len(self._machines)
+
+    def __getitem__(self, place: int) -> Sequence[tuple[int, int]]:  # type: ignore[override]
+        return list(zip(self._machines[place].tolist(), self._hosts[place].tolist(), strict=True))
 
 
 class Search:
@@ -129,7 +145,7 @@ class Search:
             while pairs and not self._done() and (self._whole or rounds < ROUNDS) and self.twos():
                 self.singles()
                 rounds += 1
-            if self.rate <= last:
+            if self.rate <= last and not (pairs and self._whole and not self.frugal and self.bundles()):
                 break
             self.rate = max(self.rate * fall, last)
         return self.layout.score <= target
@@ -246,6 +262,29 @@ class Search:
                 done += round_()
         return done
 
+    def bundles(self) -> int:
+        """Let up to two machines of a host change places with up to two of another; return how many times."""
+        layout, objective = self.layout, self.layout.objective
+        paid = np.where(self.away[self.machines], 0.0, self.rate * self.price[self.machines])
+        second = bundles(layout, self.machines, paid, BUNDLES, self._random)
+        # All that stand on the most uneven hosts, with all.
+        uneven = np.argsort(-(np.abs(layout.off) * objective.weight).sum(axis=1), kind="stable")
+        place = np.argsort(uneven)[second.host]
+        chosen = np.argsort(place, kind="stable")[: CELLS // len(second.host)]
+        first = second.of(chosen)
+        change = exchanged(Tangent.of(layout), (first.amount, first.host), (second.amount, second.host))
+        change += first.paid.astype(np.float32)[:, None]
+        change += second.paid.astype(np.float32)
+        change[first.host[:, None] == second.host] = 0.0
+        rows, columns = _each_best(change)
+        if not len(rows):
+            return 0
+        steps = [
+            first.steps(row, int(second.host[column])) + second.steps(column, int(first.host[row]))
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+        ]
+        return self._take(change[rows, columns].astype(float), steps)
+
     def _few(self) -> Ints:
         """Return the machines of which every pair can be looked at: those on the most uneven hosts."""
         most = int(CELLS**0.5)
@@ -338,7 +377,7 @@ class Search:
         sums, squares = layout.changes(machines, hosts)
         values = layout.score_of(layout.sums + sums, layout.squares + squares) - layout.score
         values += self.rate * self._cost(machines, hosts)
-        return self._take(values, np.stack([machines, hosts], axis=-1)[:, None])
+        return self._take(values, _Steps(machines[:, None], hosts[:, None]))
 
     def _make_pairs(self, pairs: Pairs) -> int:
         if not len(pairs.first):
@@ -347,15 +386,15 @@ class Search:
         sums, squares = layout.changes_of_two(pairs.first, pairs.to, pairs.second, pairs.there)
         values = layout.score_of(layout.sums + sums, layout.squares + squares) - layout.score
         values += self.rate * (self._cost(pairs.first, pairs.to) + self._cost(pairs.second, pairs.there))
-        steps = np.stack([pairs.first, pairs.to, pairs.second, pairs.there], axis=-1)
-        return self._take(values, steps.reshape(-1, 2, 2))
+        machines, hosts = np.column_stack([pairs.first, pairs.second]), np.column_stack([pairs.to, pairs.there])
+        return self._take(values, _Steps(machines, hosts))
 
-    def _take(self, values: Floats, changes: Ints) -> int:
+    def _take(self, values: Floats, changes: Sequence[Sequence[tuple[int, int]]]) -> int:
         """Make the best of these changes, and those that are half as good and touch other hosts; return how many.
 
         Args:
             values: What each is worth.
-            changes: Change × step × machine and host.
+            changes: Machines and where they go, of each.
         """
         order = np.argsort(values, kind="stable")
         enough = min(-TINY, float(values[order[0]]) / 2)
@@ -365,7 +404,7 @@ class Search:
         for place in order.tolist():
             if values[place] > enough or score <= self.target or failed >= PATIENCE:
                 break
-            change: list[tuple[int, int]] = [tuple(step) for step in changes[place].tolist()]
+            change = changes[place]
             hosts = {host for _, host in change}.union(int(self.layout.at[machine]) for machine, _ in change)
             if touched.isdisjoint(hosts):
                 after = self._try(change, score, enough)
@@ -376,7 +415,7 @@ class Search:
                     touched |= hosts
         return made
 
-    def _try(self, change: list[tuple[int, int]], before: float, enough: float) -> float | None:
+    def _try(self, change: Sequence[tuple[int, int]], before: float, enough: float) -> float | None:
         """Make a change if it is allowed, within the limits, and as good as it has to be; return the score after it."""
         layout, limits = self.layout, self.limits
         free = [layout.free[host].copy() for _, host in change]
