@@ -39,7 +39,7 @@ AIM = 0.997
 """Of the mark's score: equal steps that were taken in another order change a mark by some thousandths."""
 ERROR = 1e-10
 """Relative error of a score that was added up in another order."""
-ENOUGH = 1.2
+ENOUGH = 1.15
 """Nobody looks further below this many times the lower bound."""
 EFFORT = 50_000
 """Machines × hosts of a fleet that gets one attempt. Small ones get more: they are less even by nature."""
@@ -104,7 +104,7 @@ class Cheapest:
                 beaten.rate = FAR[1] * self._rate
                 self._keep(self._cheapened(beaten))
             else:
-                self._keep(self._shaken(*way))
+                self._keep(self._shaken(*way, NOTHING if attempt % 2 else self._price))
 
     def _anew(self, fall: float, begin: float, tries: int) -> Search:
         """Return a search from where machines are, at a price of a move that makes the limit just suffice."""
@@ -119,12 +119,12 @@ class Cheapest:
             self._price *= float(np.clip((used / FULL) ** 4, 0.1, 5.0))
         return self._reached(tried, begin)
 
-    def _shaken(self, fall: float, begin: float) -> Search:
+    def _shaken(self, fall: float, begin: float, price: float) -> Search:
         """Return a search from the best that was found, with some of its machines sent home."""
         at, moved = self.found.at.copy(), self.found.moved
         back = self._random.choice(moved, round(len(moved) * SHAKEN), replace=False)
         at[back] = self._start.at[back]
-        tried = self._search(Layout(self._mark.objective, at), self._price)
+        tried = self._search(Layout(self._mark.objective, at), price)
         tried.anneal(self._aim, (self._rate, FAR[1] * self._rate), fall, pairs=False)
         return self._reached(tried, begin)
 
