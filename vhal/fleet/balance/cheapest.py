@@ -2,10 +2,10 @@
 
 Some begin where machines are. The dual of the bound tells what a GiB is worth about the score that is wanted: single
 moves are made while the rate falls past it, then pairs of moves until the score is reached. What a move is charged
-beside its memory is set so that the limit of moves just suffices. One begins at the plan to beat and makes it cheaper.
-Small fleets get more attempts: from the best that was found, with some of its machines sent home (iterated local
-search: Lourenço, Martin and Stützle, 2003). The plan to beat is kept, so what comes out is never worse than it. What a
-search does is in :mod:`~vhal.fleet.balance.search`.
+beside its memory is set so that the limit of moves just suffices. Where all of them miss the score, one begins at the
+plan to beat and makes it cheaper. Small fleets get more attempts: from the best that was found, with some of its
+machines sent home (iterated local search: Lourenço, Martin and Stützle, 2003). The plan to beat is kept, so what
+comes out is never worse than it. What a search does is in :mod:`~vhal.fleet.balance.search`.
 """
 
 from __future__ import annotations
@@ -86,25 +86,25 @@ class Cheapest:
     def run(self, cells: int) -> None:
         """Look for it, with an effort that is set by machines × hosts."""
         if cells > LARGE:
-            mark, self._price = self._least, 2 * PRICE
+            self._price = 2 * PRICE
             for way in WAYS[:2]:
-                if self._least == mark:
+                if self.found is self._mark:
                     self._keep(self._anew(*way, tries=1))
             return
         attempts = int(np.clip((EFFORT / max(cells, 1)) ** 1.5, *ATTEMPTS))
         anew = max(attempts // 4, 2)
-        for attempt in range(attempts + 1):
+        for attempt in range(attempts):
             if self._least <= self._enough:
                 return
             way = WAYS[attempt % len(WAYS)]
             if attempt < anew:
                 self._keep(self._anew(*way, tries=1 if attempt else 3))
-            elif attempt == anew:
+            else:
+                self._keep(self._shaken(*way, NOTHING if attempt % 2 else self._price))
+            if attempt == anew - 1 and self.found is self._mark:
                 beaten = self._search(Layout(self._mark.objective, self._mark.at), NOTHING)
                 beaten.rate = FAR[1] * self._rate
                 self._keep(self._cheapened(beaten))
-            else:
-                self._keep(self._shaken(*way, NOTHING if attempt % 2 else self._price))
 
     def _anew(self, fall: float, begin: float, tries: int) -> Search:
         """Return a search from where machines are, at a price of a move that makes the limit just suffice."""
