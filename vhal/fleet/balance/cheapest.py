@@ -45,7 +45,7 @@ EFFORT = 50_000
 """Machines × hosts of a fleet that gets one attempt. Small ones get more: they are less even by nature."""
 LARGE = 1 << 20
 """Machines × hosts above which the first attempt that finds anything has to do, of two."""
-ATTEMPTS = (2, 40)
+ATTEMPTS = (2, 24)
 """How many there are at least, and at most."""
 SHAKEN = 0.7
 """The share of moved machines that are sent home before a new attempt."""
