@@ -3,7 +3,8 @@
 Moving has a price: the memory that is sent, and something for every move. The exchange rate between price and score
 begins high, so that first only those machines move that do most good for their size, and falls until the score is
 reached (annealing, but of a price, and without chance). A machine that goes home gives its price back. Where single
-moves are at their end, pairs go on: two machines change places, or one goes home and another moves instead.
+moves are at their end, pairs go on: two machines change places, or one goes home and another moves instead. Without a
+limit of moves, up to two of a host at once change places with up to two of another in the end.
 
 That is local search with 1- and 2-exchanges (Aarts and Lenstra, Local Search in Combinatorial Optimization, 1997) on a
 Lagrangian of the problem "least memory moved such that the score is at most so much".
