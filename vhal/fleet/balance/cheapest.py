@@ -47,7 +47,7 @@ LARGE = 1 << 20
 """Machines × hosts above which the first attempt that finds anything has to do, of two."""
 ATTEMPTS = (2, 24)
 """How many there are at least, and at most."""
-SHAKEN = 0.7
+SHAKEN = 0.5
 """The share of moved machines that are sent home before a new attempt."""
 
 
