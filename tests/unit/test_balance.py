@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vhal.fleet.balance import plan_balance, planner
+from vhal.fleet.balance import cheapest, plan_balance, planner, search
 from vhal.fleet.balance.descend import descend
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.order import Step, dependencies, order
@@ -247,6 +247,49 @@ def test_within_a_limit_no_plan_is_worse_than_the_best_single_moves(fill: float)
     assert len(plan.moves) <= len(made)
     assert plan.score[1] <= single.score + 1e-9
     assert plan.memory <= sum(problem.machines[each].memory for each, _ in made)
+
+
+@pytest.mark.parametrize("objective", ["even", "ganeti-util"])
+def test_each_of_the_best_single_moves_is_the_best(objective: str) -> None:
+    from vhal.fleet.balance.score import objective as named
+
+    problem = Problem.of(sample(8, 60, seed=6, sizes=(0.5, 1, 2), apart=4))
+    layout = Layout(named(problem, objective))
+    made = descend(Layout(layout.objective), np.flatnonzero(problem.movable))
+    assert made
+    for moved, to in made:
+        scores = []
+        for one in np.flatnonzero(problem.movable).tolist():
+            hosts = np.flatnonzero(layout.may(one))
+            sums, squares = layout.changes(np.full(len(hosts), one), hosts)
+            scores += layout.score_of(layout.sums + sums, layout.squares + squares).tolist()
+        layout.place(moved, to)
+        assert layout.score == pytest.approx(min(scores), abs=1e-9)
+
+
+def test_one_machine_changes_places_with_two_where_nothing_less_helps() -> None:
+    large = [machine(f"l{n}", "a", cpus=0, memory=10 * GIB) for n in range(2)]
+    small = [machine(f"s{n}", "b", cpus=0, memory=4 * GIB) for n in range(2)]
+    snapshot = fleet([host("a"), host("b")], [*large, *small, machine("f", "b", cpus=0, memory=8 * GIB, movable=False)])
+    plan = plan_balance(snapshot)
+    assert plan.score[1] == pytest.approx(0)
+    assert sorted(move.source for move in plan.moves) == ["a", "b", "b"]
+    assert verify(plan, snapshot) == []
+
+
+@pytest.mark.parametrize("limit", [None, 40])
+def test_a_fleet_too_large_to_look_at_every_change_is_planned_from_samples(
+    limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name, value in ((planner, "SMALL", 10), (planner, "CELLS", 1000), (cheapest, "LARGE", 1000)):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(search, "CELLS", 1000)
+    monkeypatch.setattr(search, "SAMPLE", 8)
+    snapshot = sample(30, 300, seed=1)
+    plan = plan_balance(snapshot, BalanceSettings(max_moves=limit))
+    assert verify(plan, snapshot) == []
+    assert 0 < len(plan.moves) <= (limit or 300)
+    assert plan.score[1] < 0.5 * plan.score[0]
 
 
 def test_a_fleet_comes_to_rest_and_stays_at_it() -> None:

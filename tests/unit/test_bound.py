@@ -9,32 +9,58 @@ import pytest
 
 from tests.unit.test_balance import GIB, fleet, host, machine
 from vhal.fleet.balance.ascent import ascend
-from vhal.fleet.balance.bound import LeastMemory, least_score
+from vhal.fleet.balance.bound import LeastMemory, bound, least_deviation, least_score
 from vhal.fleet.balance.problem import Problem
-from vhal.fleet.balance.score import even, ganeti
+from vhal.fleet.balance.score import Objective, even, objective
 from vhal.fleet.cost import cost
 from vhal.fleet.formats.sample import sample
 
 
-def every_placement(seed: int) -> list[tuple[float, float]]:
-    """Return score and memory moved of every placement of a small fleet."""
-    problem = Problem.of(sample(3, 7, seed=seed, fill=0.3))
-    objective = ganeti(problem)
-    places = (np.array(at) for at in product(range(3), repeat=7))
-    return [(objective.score(at), float(problem.memory[at != problem.home].sum())) for at in places]
+def tiny(seed: int, mode: str) -> Objective:
+    """Return a fleet that is small enough to try every placement of."""
+    sizes = (0.5, 1.0) if seed % 2 else (1.0,)
+    return objective(Problem.of(sample(3, 7, seed=seed, fill=0.3, sizes=sizes)), mode)
 
 
+@pytest.mark.parametrize("mode", ["even", "ganeti", "ganeti-util", "ganeti-default"])
 @pytest.mark.parametrize("seed", range(4))
-def test_no_placement_is_below_the_bounds(seed: int) -> None:
-    problem = Problem.of(sample(3, 7, seed=seed, fill=0.3))
-    objective = ganeti(problem)
-    placements = every_placement(seed)
-    assert least_score(objective) <= min(score for score, _ in placements) + 1e-9
-    start = objective.score(problem.home)
-    for share in (0.2, 0.5, 0.8):
-        reaching = [memory for score, memory in placements if score <= share * start]
-        if reaching:
-            assert LeastMemory(objective, share * start).of(share * start) <= min(reaching) + 1e-9
+def test_no_placement_is_below_the_bounds(seed: int, mode: str) -> None:
+    fleet = tiny(seed, mode)
+    problem = fleet.problem
+    places = [np.array(at) for at in product(range(3), repeat=7)]
+    scores = np.array([fleet.score(at) for at in places])
+    spreads = np.array([fleet.spread(at) for at in places])
+    moved = np.array([at != problem.home for at in places])
+    memory, count = moved @ problem.memory, moved.sum(axis=1)
+    assert least_score(fleet) <= scores.min() + 1e-9
+    start = fleet.score(problem.home)
+    for moves in (1, 2, 3, 5, None):
+        few = count <= (7 if moves is None else moves)
+        assert (least_deviation(fleet, moves) <= spreads[few].min(axis=0) + 1e-9).all()
+        for share in (0.2, 0.5, 0.8):
+            reaching = memory[few & (scores <= share * start)]
+            if len(reaching):
+                assert LeastMemory(fleet, share * start, moves).of(share * start) <= reaching.min() + 1e-9
+
+
+def test_few_moves_leave_an_axis_of_counts_as_uneven_as_it_was_but_for_them() -> None:
+    there = [machine(f"m{n}", "a", cpus=1, memory=0) for n in range(6)]
+    objective = even(Problem.of(fleet([host("a"), host("b")], there)))
+    deviations = [float(least_deviation(objective, moves)[1]) for moves in range(5)]
+    assert deviations == pytest.approx([3 / 8, 2 / 8, 1 / 8, 0, 0])
+
+
+def test_a_limit_of_moves_raises_the_bound_and_the_method_says_so() -> None:
+    small = [machine(f"s{n}", "a", cpus=0, memory=1 * GIB) for n in range(16)]
+    large = [machine(f"l{n}", "a", cpus=0, memory=8 * GIB) for n in range(2)]
+    hosts = [host("a", memory=64 * GIB), host("b", memory=64 * GIB)]
+    problem = Problem.of(fleet(hosts, [*small, *large]))
+    at = problem.home.copy()
+    at[-2:] = 1
+    any_number, few = bound(even(problem), at), bound(even(problem), at, 2)
+    assert any_number.transferred <= few.transferred == pytest.approx(16 * GIB, rel=0.01)
+    assert "memory: of any plan" in any_number.method
+    assert "memory: of plans of at most 2 moves" in few.method
 
 
 def test_the_memory_bound_is_what_has_to_leave() -> None:

@@ -11,8 +11,10 @@ import numpy as np
 
 from vhal.fleet.balance.problem import Floats
 
-MEMORY = 8
+MEMORY = 20
 """Steps that the curvature is remembered of."""
+HALVED = 8
+"""How often a step is halved that doesn't lead upwards."""
 
 
 def ascend(function: Callable[[Floats], tuple[float, Floats]], start: Floats, steps: int) -> Floats:
@@ -35,14 +37,17 @@ def ascend(function: Callable[[Floats], tuple[float, Floats]], start: Floats, st
             # The gradient says nothing of how far.
             way, rise = _scaled(way, rise, point)
         length = 1.0
-        for _ in range(20):
+        for _ in range(HALVED):
             there = point + length * way
             higher, steeper = function(there)
             if higher >= value + 1e-4 * length * rise:
                 break
             length /= 2
         else:
-            break
+            if not past:
+                break
+            past = []  # where it bends sharply, what is remembered of it misleads
+            continue
         step, bend = there - point, slope - steeper
         curvature = float((step * bend).sum())
         if curvature > 1e-12:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vhal.fleet.balance.estimate import Singles
 from vhal.fleet.balance.layout import Layout
-from vhal.fleet.balance.problem import Bools, Floats, Ints
+from vhal.fleet.balance.problem import Bools, Ints
 
 NEAR = 0.1
 """hbal's ``--min-gain-limit``: only below this score does a gain count as too small."""
@@ -20,10 +21,16 @@ SMALL = 0.01
 """hbal's ``--min-gain``."""
 EVEN = 1e-9
 """hbal's ``--min-score``: nobody goes on below it."""
+ROUGH = 1e-5
+"""Relative error of scores in single precision, with room to spare."""
+EQUAL = 1e-12
+"""Scores that differ by less are equal: the order in which floats were added up doesn't choose a move."""
 
 
 class Grid:
     """Score of every single move, kept up to date while moves are made.
+
+    In single precision, which is half of the work; what could be the best is computed exactly.
 
     Args:
         layout: Where machines are; changed by :meth:`take` only.
@@ -34,15 +41,16 @@ class Grid:
         self.layout = layout
         self.machines = machines
         allowed = self._allowed()
-        self.closed: Floats = np.where(allowed, 0.0, np.inf)
+        self.closed: Singles = np.where(allowed, np.float32(0), np.float32(np.inf))
         """Machine × host: infinite where it may not go."""
         objective = layout.objective
         per = objective.per[layout.problem.counted]
         # Where all hosts are alike a move doesn't change the mean: less than half of the work.
         self._alike = bool(layout.problem.counted.all() and (per == per[:1]).all())
         self._amount = objective.amount[machines]
-        self._changes = np.empty((len(objective.axes), *allowed.shape))
-        self._scores, self._work = np.empty(allowed.shape), np.empty(allowed.shape)
+        self._changes: Singles = np.empty((len(objective.axes), *allowed.shape), np.float32)
+        self._scores: Singles = np.empty(allowed.shape, np.float32)
+        self._work: Singles = np.empty(allowed.shape, np.float32)
         self._see(np.arange(len(machines)), slice(None))
 
     def _allowed(self) -> Bools:
@@ -59,30 +67,38 @@ class Grid:
     def _see(self, rows: Ints, hosts: slice | list[int]) -> None:
         """Compute anew what moving some machines to some hosts does to the sum of squares of each axis."""
         layout, per = self.layout, self.layout.objective.per
-        at = layout.at[self.machines[rows]]
-        for axis, changes in enumerate(self._changes):
-            amount, off = self._amount[rows, axis], layout.off[:, axis]
-            leave = amount * per[at, axis]
-            arrive = np.multiply.outer(amount, per[hosts, axis])
-            change = arrive * (2 * off[hosts] + arrive)
-            change -= (leave * (2 * off[at] - leave))[:, None]
-            if isinstance(hosts, slice):
-                changes[rows] = change
-            else:
-                changes[:, hosts] = change
+        at, amount, off = layout.at[self.machines[rows]], self._amount[rows], layout.off
+        leave = amount * per[at]
+        left = leave * (2 * off[at] - leave)
+        arrive = amount.T[:, :, None] * per[hosts].T[:, None, :]
+        change = arrive * (2 * off[hosts].T[:, None, :] + arrive) - left.T[:, :, None]
+        if isinstance(hosts, slice):
+            self._changes[:, rows] = change
+        else:
+            self._changes[:, :, hosts] = change
 
-    def scores(self) -> Floats:
-        """Return machine × host: the score after that move; infinite where it isn't allowed. Valid until the next."""
+    def best(self) -> tuple[float, int, int]:
+        """Return the least score that a move leads to, and the first such move; infinite where none is allowed."""
+        layout, scores = self.layout, self._estimates()
+        near = np.flatnonzero(scores <= scores.min() + ROUGH * max(layout.score, 1e-3))
+        rows, hosts = np.divmod(near, scores.shape[1])
+        sums, squares = layout.changes(self.machines[rows], hosts)
+        exact = layout.score_of(layout.sums + sums, layout.squares + squares) + self.closed[rows, hosts]
+        place = int((exact <= exact.min() + EQUAL).argmax())
+        return float(exact[place]), int(self.machines[rows[place]]), int(hosts[place])
+
+    def _estimates(self) -> Singles:
+        """Return machine × host: about the score after that move; infinite where it isn't allowed."""
         layout, objective = self.layout, self.layout.objective
         count, per = objective.count, objective.per
         total, work = self._scores, self._work
         total[:] = self.closed
         for axis, weight in enumerate(objective.weight.tolist()):
             if self._alike:
-                np.add(self._changes[axis], layout.squares[axis] - layout.sums[axis] ** 2 / count, out=work)
+                np.add(self._changes[axis], np.float32(layout.squares[axis] - layout.sums[axis] ** 2 / count), out=work)
             else:
                 amount = self._amount[:, axis]
-                np.multiply.outer(amount, per[:, axis], out=work)
+                np.multiply.outer(amount, per[:, axis], out=work, casting="same_kind")
                 work += (layout.sums[axis] - amount * per[layout.at[self.machines], axis])[:, None]
                 np.square(work, out=work)
                 work /= -count
@@ -148,14 +164,12 @@ def descend(
         return made
     now = layout.score
     while (most is None or len(made) < most) and now > EVEN and go():
-        scores = grid.scores()
-        place = int(scores.argmin())
-        row, host = divmod(place, scores.shape[1])
-        gain = now - float(scores[row, host])
+        score, machine, host = grid.best()
+        gain = now - score
         enough = gain > 1e-12 if least is None and now > NEAR else gain >= (SMALL if least is None else least)
         if not enough:
             break
-        made.append((int(machines[row]), host))
+        made.append((machine, host))
         grid.take(*made[-1])
         now = layout.score
     return made

@@ -39,7 +39,7 @@ class Tangent:
         count, per = objective.count, objective.per
         deviation = np.sqrt(np.maximum(layout.squares / count - (layout.sums / count) ** 2, 0.0))
         # At an even axis the tangent is upright; a chord over a fraction of one machine's step stands for it.
-        step = objective.amount.max(axis=0, initial=0.0) * per.max(axis=0, initial=0.0) / np.sqrt(count)
+        step = objective.largest / np.sqrt(count)
         slope = objective.weight / (2 * count * np.maximum(np.maximum(deviation, step / 4), 1e-12))
         return cls(slope * 2 * (layout.off - layout.sums / count) * per, slope * per**2)
 
@@ -56,8 +56,9 @@ def product(left: Floats, right: Floats) -> Singles:
 
 def departures(layout: Layout, tangent: Tangent, machines: Ints) -> Floats:
     """Return machine → change of the score if it just left."""
-    amount, at = layout.objective.amount[machines], layout.at[machines]
-    change: Floats = (amount * (amount * tangent.curve[at] - tangent.tilt[at])).sum(axis=1)
+    amount, at = layout.objective.amount.take(machines, axis=0), layout.at[machines]
+    slope = amount * tangent.curve.take(at, axis=0) - tangent.tilt.take(at, axis=0)
+    change: Floats = np.einsum("ij,ij->i", amount, slope)
     return change
 
 
@@ -67,16 +68,21 @@ def arrivals(layout: Layout, tangent: Tangent, machines: Ints, hosts: Ints) -> S
     return product(np.hstack([amount, amount**2]), np.hstack([tangent.tilt[hosts], tangent.curve[hosts]]))
 
 
-def exchanges(layout: Layout, tangent: Tangent, machines: Ints) -> Singles:
+def exchanges(layout: Layout, tangent: Tangent, first: Ints, second: Ints) -> Singles:
     """Return machine × machine: change of the score if they changed places. On one host it is meaningless."""
-    amount, at = layout.objective.amount[machines], layout.at[machines]
-    tilt, curve = tangent.tilt[at], tangent.curve[at]
-    square = amount**2
+    amount, at = layout.objective.amount, layout.at
+    return exchanged(tangent, (amount[first], at[first]), (amount[second], at[second]))
+
+
+def exchanged(tangent: Tangent, first: tuple[Floats, Ints], second: tuple[Floats, Ints]) -> Singles:
+    """Return the change of the score if amounts changed places with other amounts: of each its size and its host."""
+    (x, tilt, curve), (y, slope, bend) = (
+        (amount, tangent.tilt[at], tangent.curve[at]) for amount, at in (first, second)
+    )
     # (x - y)(tilt' - tilt) + (x - y)²(curve + curve'), multiplied out into what is of one, of the other, of both.
-    mine = np.hstack([amount, tilt, square, curve, -2 * amount, -2 * amount * curve])
-    other = np.hstack([tilt, amount, curve, square, amount * curve, amount])
+    mine = np.hstack([x, tilt, x**2, curve, -2 * x, -2 * x * curve])
+    other = np.hstack([slope, y, bend, y**2, y * bend, y])
     change = product(mine, other)
-    own = (square * curve - amount * tilt).sum(axis=1).astype(np.float32)
-    change += own[:, None]
-    change += own
+    change += (x**2 * curve - x * tilt).sum(axis=1).astype(np.float32)[:, None]
+    change += (y**2 * bend - y * slope).sum(axis=1).astype(np.float32)
     return change

@@ -1,7 +1,7 @@
 """Machines at hosts, and what a change of that would do to the score: the one mutable thing of a search.
 
 It says whether a machine may go somewhere and how the score changes, exactly. Which change to make is decided by
-:mod:`~vhal.fleet.balance.descend` and :mod:`~vhal.fleet.balance.trade`.
+:mod:`~vhal.fleet.balance.descend` and :mod:`~vhal.fleet.balance.search`.
 """
 
 from __future__ import annotations

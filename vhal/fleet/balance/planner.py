@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from vhal.fleet.balance.bound import LeastMemory, bound
-from vhal.fleet.balance.cheapest import cheapest
+from vhal.fleet.balance.cheapest import Cheapest
 from vhal.fleet.balance.descend import descend
 from vhal.fleet.balance.hot import relieve
 from vhal.fleet.balance.layout import Layout
@@ -24,7 +24,7 @@ from vhal.fleet.balance.repair import repair
 from vhal.fleet.balance.score import Objective, objective
 from vhal.fleet.balance.search import CELLS, Limits, Search
 from vhal.fleet.balance.words import Told, write
-from vhal.fleet.plan import Plan
+from vhal.fleet.plan import Bound, Plan
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot
 
@@ -122,32 +122,44 @@ def _deep(work: _Work, mended: Layout, limits: Limits, per_move: float = 1.0) ->
     return layout
 
 
-def _search(work: _Work, layout: Layout, limits: Limits, per_move: float) -> Search:
+def _search(work: _Work, layout: Layout, limits: Limits, per_move: float, *, frugal: bool = False) -> Search:
     usual = float(work.problem.memory[work.machines].mean())
-    return Search(layout, work.machines, per_move * usual, limits, work.go, work.settings.seed)
+    return Search(layout, work.machines, usual, per_move, limits, work.go, work.settings.seed, frugal)
 
 
 def _frugal(work: _Work, mended: Layout) -> Layout:
     """Return a layout within the limits: the score of the best single moves, with as little memory as possible."""
     cells = len(work.machines) * len(work.problem.hosts)
-    if len(work.problem.hosts) > SMALL or cells > CELLS:
-        return _deep(work, mended, work.limits, per_move=4.0)
-    mark = Layout(work.objective, mended.at)
     most = None if work.settings.max_moves is None else max(0, work.settings.max_moves - len(mended.moved))
-    least = None if work.settings.objective != "even" else _least(work)
-    made = descend(mark, work.machines, most=most, least=least, go=work.go)
-    if most is not None and len(made) < most * BINDING:
+    mark = Layout(work.objective, mended.at)
+    if len(work.problem.hosts) > SMALL or cells > CELLS:
+        if most is None:
+            return _deep(work, mended, work.limits, per_move=4.0)
+        search = _search(work, mark, work.limits, 1.0)
+        search.ignore_memory()
+        search.anneal(0.0, _rates(work, 1.0), fall=0.25, pairs=False)
+        made = []
+    else:
+        least = None if work.settings.objective != "even" else _least(work)
+        made = descend(mark, work.machines, most=most, least=least, go=work.go)
+    if most is not None and len(mark.moved) - len(mended.moved) < most * BINDING:
         deep = _deep(work, mended, work.limits)
         if deep.score < mark.score:
             return deep
     if work.problem.memory[mark.moved].sum() > work.limits.memory:
         return _deep(work, mended, work.limits)
     work.single = made
-    limits = Limits(min(work.limits.moves, len(mark.moved)), work.limits.memory)
-    found, work.memory = cheapest(
-        mark, mended, lambda layout, price: _search(work, layout, limits, price), _rates(work, 1.0), cells
+    limits = Limits(len(mark.moved) if most is None else work.limits.moves, work.limits.memory)
+    cheapest = Cheapest(
+        mark,
+        mended,
+        lambda layout, price: _search(work, layout, limits, price, frugal=True),
+        work.settings.max_moves,
+        _rates(work, 1.0),
     )
-    return found
+    cheapest.run(cells)
+    work.memory = cheapest.memory
+    return cheapest.found
 
 
 def _or_single(work: _Work, steps: list[Step], stays: list[int], mended: Ints) -> tuple[list[Step], list[int]]:
@@ -193,4 +205,8 @@ def _finish(
     kept = {machine: reason for machine, reason in why.items() if at[machine] == mended[machine]}
     kind: Literal["repair", "balance"] = "repair" if work.settings.mode == "minimal" else "balance"
     told = Told(work.problem, work.objective, steps, kept)
-    return write(snapshot, told, kind, notes, bound(work.objective, told.at, work.memory), work.settings)
+    return write(snapshot, told, kind, notes, _bound(work, told.at), work.settings)
+
+
+def _bound(work: _Work, at: Ints) -> Bound:
+    return bound(work.objective, at, work.settings.max_moves, work.memory)

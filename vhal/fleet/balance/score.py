@@ -60,6 +60,8 @@ class Objective:
         counted = problem.counted[:, None] & (size > 0)
         self.per = np.where(counted, 1.0 / np.where(size > 0, size, 1.0), 0.0)
         """Host × axis: by how much one unit of amount raises the host's share; 0 on a host that doesn't count."""
+        self.largest = self.amount.max(axis=0, initial=0.0) * self.per.max(axis=0, initial=0.0)
+        """Axis → no machine raises a host's share by more."""
         self.count = max(int(problem.counted.sum()), 1)
 
     def shares(self, at: Ints) -> Floats:

@@ -3,7 +3,8 @@
 Moving has a price: the memory that is sent, and something for every move. The exchange rate between price and score
 begins high, so that first only those machines move that do most good for their size, and falls until the score is
 reached (annealing, but of a price, and without chance). A machine that goes home gives its price back. Where single
-moves are at their end, pairs go on: two machines change places, or one goes home and another moves instead.
+moves are at their end, pairs go on: two machines change places, or one goes home and another moves instead. Without a
+limit of moves, up to two of a host at once change places with up to two of another in the end.
 
 That is local search with 1- and 2-exchanges (Aarts and Lenstra, Local Search in Combinatorial Optimization, 1997) on a
 Lagrangian of the problem "least memory moved such that the score is at most so much".
@@ -11,17 +12,20 @@ Lagrangian of the problem "least memory moved such that the score is at most so 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vhal.fleet.balance.estimate import Singles, Tangent, arrivals, departures, exchanges, product
+from vhal.fleet.balance.bundles import bundles
+from vhal.fleet.balance.estimate import Singles, Tangent, arrivals, departures, exchanged, exchanges, product
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.problem import Bools, Floats, Ints
 
 CELLS = 1 << 20
 """Machines × hosts, or machines × machines, that are looked at in one go; of more, a part."""
+BUNDLES = 1 << 12
+"""Bundles of machines that are looked at."""
 SAMPLE = 128
 """Hosts that a machine is tried on where there are too many for all."""
 ROUNDS = 8
@@ -56,31 +60,50 @@ class Pairs:
     there: Ints
 
 
+class _Steps(Sequence[Sequence[tuple[int, int]]]):
+    """Changes of as many machines each, which are only spelled out when they are looked at."""
+
+    def __init__(self, machines: Ints, hosts: Ints) -> None:
+        self._machines, self._hosts = machines, hosts
+
+    def __len__(self) -> int:
+        return len(self._machines)
+
+    def __getitem__(self, place: int) -> Sequence[tuple[int, int]]:  # type: ignore[override]
+        return list(zip(self._machines[place].tolist(), self._hosts[place].tolist(), strict=True))
+
+
 class Search:
     """A search over where machines could be.
 
     Args:
         layout: Where machines are; changed.
         machines: Those that may move.
-        per_move: The price of a move, in GiB, whatever the machine's size.
+        usual: The memory of a usual machine, GiB.
+        per_move: The price of a move, whatever the machine's size, by that.
         limits: What may not be exceeded.
         go: Whether there is time left.
         seed: Of the choice among too many hosts.
+        frugal: Whether no two machines change places that both haven't moved: that is dear, and most of all pairs.
     """
 
     def __init__(
         self,
         layout: Layout,
         machines: Ints,
+        usual: float,
         per_move: float,
         limits: Limits | None = None,
         go: Callable[[], bool] = lambda: True,
         seed: int = 0,
+        frugal: bool = False,
     ) -> None:
         self.layout = layout
         self.problem = layout.problem
         self.machines = machines
         self.limits = limits or Limits()
+        self._usual = usual
+        self._mean = layout.objective.amount.mean(axis=0)
         self.charge(per_move)
         self.rate = 0.0
         """Score that a GiB must be worth."""
@@ -89,14 +112,19 @@ class Search:
         self.away: Bools = layout.at != self.problem.home
         self.moves = int(self.away.sum())
         self.memory = float(self.problem.memory[self.away].sum())
+        self.frugal = frugal
         self._go = go
         self._random = np.random.default_rng(seed)
         self._whole = len(machines) * len(self.problem.hosts) <= CELLS
         self._allowed = self.problem.open & self.problem.zones
 
     def charge(self, per_move: float) -> None:
-        """Set the price of a move, whatever the machine's size, in GiB."""
-        self.price: Floats = self.problem.memory + per_move
+        """Set the price of a move, whatever the machine's size, by the memory of a usual machine."""
+        self.price: Floats = self.problem.memory + per_move * self._usual
+
+    def ignore_memory(self) -> None:
+        """Let every move have the same price, that of a usual machine."""
+        self.price = np.full(len(self.problem.memory), self._usual)
 
     def anneal(self, target: float, rates: tuple[float, float], fall: float = 0.5, pairs: bool = True) -> bool:
         """Change what is worth its price while that falls, until the score is reached; return whether it was.
@@ -118,7 +146,7 @@ class Search:
             while pairs and not self._done() and (self._whole or rounds < ROUNDS) and self.twos():
                 self.singles()
                 rounds += 1
-            if self.rate <= last:
+            if self.rate <= last and not (pairs and self._whole and not self.frugal and self.bundles()):
                 break
             self.rate = max(self.rate * fall, last)
         return self.layout.score <= target
@@ -140,6 +168,20 @@ class Search:
                 pass
             self.rate *= rise
 
+    def shed(self) -> None:
+        """Send machines home, each time the one that does least harm to the score, until there are few enough moves."""
+        layout = self.layout
+        while self.moves > self.limits.moves:
+            moved = layout.moved
+            home = self.problem.home[moved]
+            sums, squares = layout.changes(moved, home)
+            scores = layout.score_of(layout.sums + sums, layout.squares + squares)
+            fits = [layout.fits(*each) for each in zip(moved.tolist(), home.tolist(), strict=True)]
+            if not any(fits):
+                return
+            best = int(np.where(fits, scores, np.inf).argmin())
+            self._put(int(moved[best]), int(home[best]))
+
     def _done(self) -> bool:
         return self.layout.score <= self.target or not self._go()
 
@@ -147,16 +189,20 @@ class Search:
         """Make single moves that are worth their price; return how many."""
         layout, tangent = self.layout, Tangent.of(self.layout)
         leaving = departures(layout, tangent, self.machines)
-        paid = np.where(self.away[self.machines], 0.0, self.rate * self.price[self.machines])
-        rows = np.arange(len(self.machines))
+        away, price = self.away[self.machines], self.rate * self.price[self.machines]
+        paid = np.where(away, 0.0, price)
         whole = self._whole
-        if not whole:
-            rows = rows[leaving < 0]
+        # Nobody arrives for less than where all axes are at their lowest.
+        lowest = np.where(self.problem.open[:, None], tangent.tilt, 0.0).min(axis=0)
+        hopeful = leaving + layout.objective.amount.take(self.machines, axis=0) @ lowest < np.where(away, price, -price)
+        rows = np.flatnonzero(hopeful if whole else hopeful & (leaving < 0))
         chosen: list[tuple[Ints, Ints, Singles]] = []
         size = CELLS // (len(self.problem.hosts) if whole else SAMPLE) + 1
+        known = self._hosts(tangent, whole)
         for first in range(0, len(rows), size if whole else 512):
             part = rows[first : first + (size if whole else 512)]
-            hosts = self._hosts(tangent, whole)
+            # A different part of them for each part of the machines: else all would want the same host.
+            hosts = known if whole else self._random.permutation(known)[:SAMPLE]
             change = arrivals(layout, tangent, self.machines[part], hosts)
             change += (leaving + paid)[part].astype(np.float32)[:, None]
             if whole:
@@ -170,13 +216,12 @@ class Search:
         return self._make(self.machines[places[good]], hosts[good])
 
     def _hosts(self, tangent: Tangent, whole: bool) -> Ints:
+        """Return all hosts, or the colder half where they are too many."""
         if whole:
             return np.arange(len(self.problem.hosts))
-        # The colder half, and a different part of it for each part of the machines: else all would want the same host.
-        usual = self.layout.objective.amount.mean(axis=0)
+        usual = self._mean
         heat = np.where(self.problem.open, tangent.tilt @ usual, np.inf)
-        cold = np.argsort(heat, kind="stable")[: max(SAMPLE, len(heat) // 2)]
-        return self._random.permutation(cold)[:SAMPLE]
+        return np.argsort(heat, kind="stable")[: max(SAMPLE, len(heat) // 2)]
 
     def _refund(self, change: Singles, machines: Ints) -> None:
         # Going home costs nothing and gives back what was paid.
@@ -218,6 +263,29 @@ class Search:
                 done += round_()
         return done
 
+    def bundles(self) -> int:
+        """Let up to two machines of a host change places with up to two of another; return how many times."""
+        layout, objective = self.layout, self.layout.objective
+        paid = np.where(self.away[self.machines], 0.0, self.rate * self.price[self.machines])
+        second = bundles(layout, self.machines, paid, BUNDLES, self._random)
+        # All that stand on the most uneven hosts, with all.
+        uneven = np.argsort(-(np.abs(layout.off) * objective.weight).sum(axis=1), kind="stable")
+        place = np.argsort(uneven)[second.host]
+        chosen = np.argsort(place, kind="stable")[: CELLS // len(second.host)]
+        first = second.of(chosen)
+        change = exchanged(Tangent.of(layout), (first.amount, first.host), (second.amount, second.host))
+        change += first.paid.astype(np.float32)[:, None]
+        change += second.paid.astype(np.float32)
+        change[first.host[:, None] == second.host] = 0.0
+        rows, columns = _each_best(change)
+        if not len(rows):
+            return 0
+        steps = [
+            first.steps(row, int(second.host[column])) + second.steps(column, int(first.host[row]))
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+        ]
+        return self._take(change[rows, columns].astype(float), steps)
+
     def _few(self) -> Ints:
         """Return the machines of which every pair can be looked at: those on the most uneven hosts."""
         most = int(CELLS**0.5)
@@ -229,20 +297,22 @@ class Search:
         return np.sort(self.machines[order[:most]])
 
     def _exchange(self) -> int:
-        layout, machines = self.layout, self._few()
-        change = exchanges(layout, Tangent.of(layout), machines)
-        at, away = layout.at[machines], self.away[machines]
-        paid = np.where(away, 0.0, self.rate * self.price[machines]).astype(np.float32)
-        change += paid[:, None]
-        change += paid
-        moved = np.flatnonzero(away)
-        row, column = np.nonzero(self.problem.home[machines[moved]][:, None] == at)  # one of them goes home
-        refund = (self.rate * self.price[machines[moved[row]]]).astype(np.float32)
-        change[moved[row], column] -= refund
-        change[column, moved[row]] -= refund
-        change[at[:, None] >= at] = 0.0  # each pair once, and none on one host
+        """Let two machines change places: any two, or in a frugal search only those of which one has moved."""
+        layout, second = self.layout, self._few()
+        first = second[self.away[second]] if self.frugal else second
+        if not len(first):
+            return 0
+        change = exchanges(layout, Tangent.of(layout), first, second)
+        at, there = layout.at[first], layout.at[second]
+        for machines, other, cells in ((first, there, change), (second, at, change.T)):
+            paid = (self.rate * self.price[machines]).astype(np.float32)
+            cells += np.where(self.away[machines], np.float32(0), paid)[:, None]
+            moved = np.flatnonzero(self.away[machines])
+            row, column = np.nonzero(self.problem.home[machines[moved]][:, None] == other)  # one of them goes home
+            cells[moved[row], column] -= paid[moved[row]]
+        change[at[:, None] == there if self.frugal else at[:, None] >= there] = 0.0  # none on one host, each pair once
         rows, columns = _each_best(change)
-        return self._make_pairs(Pairs(machines[rows], at[columns], machines[columns], at[rows]))
+        return self._make_pairs(Pairs(first[rows], there[columns], second[columns], at[rows]))
 
     def _instead(self) -> int:
         """Let moved machines go home, and others to where they were."""
@@ -308,7 +378,7 @@ class Search:
         sums, squares = layout.changes(machines, hosts)
         values = layout.score_of(layout.sums + sums, layout.squares + squares) - layout.score
         values += self.rate * self._cost(machines, hosts)
-        return self._take(values, [[(int(m), int(h))] for m, h in zip(machines, hosts, strict=True)])
+        return self._take(values, _Steps(machines[:, None], hosts[:, None]))
 
     def _make_pairs(self, pairs: Pairs) -> int:
         if not len(pairs.first):
@@ -317,12 +387,16 @@ class Search:
         sums, squares = layout.changes_of_two(pairs.first, pairs.to, pairs.second, pairs.there)
         values = layout.score_of(layout.sums + sums, layout.squares + squares) - layout.score
         values += self.rate * (self._cost(pairs.first, pairs.to) + self._cost(pairs.second, pairs.there))
-        columns = (pairs.first, pairs.to, pairs.second, pairs.there)
-        steps = zip(*(column.tolist() for column in columns), strict=True)
-        return self._take(values, [[(m, h), (n, g)] for m, h, n, g in steps])
+        machines, hosts = np.column_stack([pairs.first, pairs.second]), np.column_stack([pairs.to, pairs.there])
+        return self._take(values, _Steps(machines, hosts))
 
-    def _take(self, values: Floats, changes: list[list[tuple[int, int]]]) -> int:
-        """Make the best of these changes, and those that are half as good and touch other hosts; return how many."""
+    def _take(self, values: Floats, changes: Sequence[Sequence[tuple[int, int]]]) -> int:
+        """Make the best of these changes, and those that are half as good and touch other hosts; return how many.
+
+        Args:
+            values: What each is worth.
+            changes: Machines and where they go, of each.
+        """
         order = np.argsort(values, kind="stable")
         enough = min(-TINY, float(values[order[0]]) / 2)
         made = failed = 0
@@ -342,17 +416,19 @@ class Search:
                     touched |= hosts
         return made
 
-    def _try(self, change: list[tuple[int, int]], before: float, enough: float) -> float | None:
+    def _try(self, change: Sequence[tuple[int, int]], before: float, enough: float) -> float | None:
         """Make a change if it is allowed, within the limits, and as good as it has to be; return the score after it."""
         layout, limits = self.layout, self.limits
         free = [layout.free[host].copy() for _, host in change]
         back = [(machine, int(layout.at[machine])) for machine, _ in change]
+        moves, memory = max(self.moves, limits.moves), max(self.memory, limits.memory)
         paid = sum([self._put(machine, host) for machine, host in change])
         now = layout.score
         good = (
             now - before + self.rate * paid <= enough
             and (now <= before or now <= limits.score)
-            and (paid <= 0 or (self.moves <= limits.moves and self.memory <= limits.memory))
+            and self.moves <= moves
+            and self.memory <= memory + TINY
             and all(self._holds(machine, host, was) for (machine, host), was in zip(change, free, strict=True))
         )
         if good:

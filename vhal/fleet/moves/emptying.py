@@ -39,7 +39,7 @@ class Emptying:
         self.moves: list[Move] = []
         self.notes: list[str] = []
         self.shares = {
-            host.name: _Share(host, sum(m.load.cpus for m in self.room.on[host.name].values() if m.load))
+            host.name: _Share(host, sum([m.load.cpus for m in self.room.on[host.name].values() if m.load is not None]))
             for host in snapshot.hosts
             if host.status is HostStatus.UP
         }
@@ -82,8 +82,9 @@ class Emptying:
         """Yield the hosts that are up, that which stays most even first."""
         memory, cpus = sum(each.memory for each in party), sum(each.cpus for each in party)
         load = sum(each.load.cpus for each in party if each.load is not None)
+        room = self.room
         queue = [
-            (share.rise(self.room, name, memory, cpus, load), place, name)
+            (share.rise(room.memory[name], room.cpus[name], memory, cpus, load), place, name)
             for place, (name, share) in enumerate(self.shares.items())
         ]
         heapify(queue)
@@ -158,16 +159,16 @@ class _Share:
         self.load = load
         """Processors that its machines keep busy."""
 
-    def rise(self, room: Room, name: str, memory: int, cpus: int, load: float) -> float:
+    def rise(self, memory_left: int, cpus_left: float, memory: int, cpus: int, load: float) -> float:
         """Return by how much its part of the sum of squares rises with so much more on it: (s + d)² - s²."""
-        total = 0.0
-        for share, more in (
-            ((self._given_memory - room.memory[name]) * self._memory, memory * self._memory),
-            ((self._given_cpus - room.cpus[name]) * self._cpus, cpus * self._cpus),
-            (self.load * self._cpus, load * self._cpus),
-        ):
-            total += more * (2 * share + more)
-        return total
+        # Spelled out, without a loop: every host is asked for every machine.
+        by_memory, by_cpus = self._memory, self._cpus
+        more, also, too = memory * by_memory, cpus * by_cpus, load * by_cpus
+        return (
+            more * (2 * (self._given_memory - memory_left) * by_memory + more)
+            + also * (2 * (self._given_cpus - cpus_left) * by_cpus + also)
+            + too * (2 * self.load * by_cpus + too)
+        )
 
 
 def changes(snapshot: FleetSnapshot, room: Room, moves: Sequence[Move]) -> tuple[HostChange, ...]:
