@@ -3,7 +3,7 @@
 A score is a sum of square roots of sums of squares. With the roots replaced by their tangents it is quadratic in what
 moves, and splits into a part of the machine, a part of the host, and their product: a matrix product gives all
 machines on all hosts at once. A root lies below its tangent, so a change is never worse than it looks here. What is
-made is always checked exactly first, by :mod:`~vhal.fleet.balance.search`.
+made is always checked exactly first, by :mod:`~vhal.fleet.balance.trial`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from vhal.fleet.balance.problem import Floats, Ints
 Singles = NDArray[np.float32]
 """Estimates: half the memory of doubles, and precise enough to choose by."""
 
+CELLS = 1 << 20
+"""Machines × hosts, or machines × machines, that are looked at in one go; of more, a part."""
+SHORT = 256
+"""Changes that get a closer look, of each round of estimates."""
 _SINGLE_THREAD = 1 << 18
 """OpenBLAS begins threads for products of more multiplications; waiting for each other they cost more than they do."""
 
@@ -86,3 +90,18 @@ def exchanged(tangent: Tangent, first: tuple[Floats, Ints], second: tuple[Floats
     change += (x**2 * curve - x * tilt).sum(axis=1).astype(np.float32)[:, None]
     change += (y**2 * bend - y * slope).sum(axis=1).astype(np.float32)
     return change
+
+
+def best_of(values: Floats | Singles, most: int) -> Ints:
+    """Return where there are improvements; of more than ``most`` the best."""
+    good = np.flatnonzero(values < 0)
+    if len(good) > most:
+        good = good[np.argpartition(values[good], most)[:most]]
+    return good
+
+
+def best_of_each(change: Singles) -> tuple[Ints, Ints]:
+    """Return the best column of each row where it is an improvement; of many rows the best."""
+    columns = change.argmin(axis=1)
+    rows = best_of(change[np.arange(len(columns)), columns], SHORT)
+    return rows, columns[rows]

@@ -13,7 +13,7 @@ from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.problem import Floats, Problem
 from vhal.fleet.balance.repair import best
 from vhal.fleet.balance.score import busy_cpus
-from vhal.fleet.balance.search import Limits
+from vhal.fleet.balance.trial import Limits
 
 
 def heat(problem: Problem) -> tuple[Floats, Floats, Floats]:

@@ -16,13 +16,15 @@ import numpy as np
 from vhal.fleet.balance.bound import LeastMemory, bound
 from vhal.fleet.balance.cheapest import Cheapest
 from vhal.fleet.balance.descend import descend
+from vhal.fleet.balance.estimate import CELLS
 from vhal.fleet.balance.hot import relieve
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.order import Step, order
 from vhal.fleet.balance.problem import Ints, Problem
 from vhal.fleet.balance.repair import repair
 from vhal.fleet.balance.score import Objective, objective
-from vhal.fleet.balance.search import CELLS, Limits, Search
+from vhal.fleet.balance.search import Search
+from vhal.fleet.balance.trial import Limits
 from vhal.fleet.balance.words import Told, write
 from vhal.fleet.plan import Bound, Plan
 from vhal.fleet.settings import BalanceSettings
