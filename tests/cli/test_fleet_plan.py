@@ -35,6 +35,15 @@ def test_programs_get_the_plan(cli: Cli, saved: str) -> None:
     assert plan["score"][1] < plan["score"][0]
 
 
+def test_a_plan_of_less_memory_can_be_asked_for(cli: Cli, saved: str) -> None:
+    quick, thorough = (
+        cli.items("fleet", "plan", "--from", saved, "--max-moves", "8", *more)[0] for more in ((), ("--thorough",))
+    )
+    assert thorough["settings"]["thorough"]
+    assert len(thorough["moves"]) <= 8
+    assert sum(move["memory"] for move in thorough["moves"]) <= sum(move["memory"] for move in quick["moves"])
+
+
 def test_ganetis_format_is_read_too(cli: Cli, tmp_path: Path) -> None:
     data, util = tmp_path / "f.data", tmp_path / "f.util"
     ganeti.write(sample(6, 40, seed=1), data, util)

@@ -262,7 +262,7 @@ class Fleet:
             over_s: Measure loads for so long before; else they count if there was a snapshot before.
 
         Raises:
-            vhal.errors.Unsupported: numpy isn't installed.
+            vhal.errors.Unsupported: numpy or highspy isn't installed.
         """
         from vhal.fleet.balance import plan_balance
 

@@ -28,6 +28,8 @@ class BalanceSettings(Model):
     """Without one, machines move as long as each move is worth it; with one, as little memory as possible moves."""
     max_memory: Bytes | None = None
     """The most memory that may move."""
+    thorough: bool = False
+    """With a limit: plan for seconds rather than tenths of them, for less memory. On small fleets it is done anyway."""
     budget_s: Annotated[float, Field(gt=0)] = 60.0
     """Seconds; what was found until then is the plan."""
     band: Share = 0.02

@@ -30,6 +30,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--max-moves", type=click.IntRange(0), help="No more moves than these, and as little memory as possible.")
 @click.option("--max-memory", metavar="SIZE", help="No more memory moved than this: 64GiB.")
+@click.option("--thorough", is_flag=True, default=None, help="With a limit: take longer, for less memory.")
 @click.option(
     "--hot", type=click.FloatRange(0, 1), help="Mode hot, and above this share of its processors a host is hot."
 )

@@ -1,8 +1,8 @@
 """Which machines should move so that hosts are evenly used, at what cost, and how far that is from the best possible.
 
 Begin with :func:`plan_balance`. Everything here is a pure function of a
-:class:`~vhal.fleet.snapshot.FleetSnapshot` and needs numpy (``vhal[fleet]``), which is imported when a plan is made,
-except :mod:`~vhal.fleet.balance.verify`, which checks plans and shares nothing with what makes them.
+:class:`~vhal.fleet.snapshot.FleetSnapshot` and needs numpy and HiGHS (``vhal[fleet]``), which are imported when a plan
+needs them; but for :mod:`~vhal.fleet.balance.verify`, which checks plans and shares nothing with what makes them.
 ``docs/explanation/balancing.md`` tells how it works.
 """
 
@@ -30,7 +30,7 @@ def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = Non
     Raises:
         vhal.errors.HostUnreachable: No host answers.
         vhal.errors.InvalidConfig: Rules contradict each other.
-        vhal.errors.Unsupported: numpy isn't installed.
+        vhal.errors.Unsupported: numpy or highspy isn't installed.
     """
     from vhal.fleet.contradiction import refuse_contradictions
 
@@ -38,13 +38,15 @@ def plan_balance(snapshot: FleetSnapshot, settings: BalanceSettings | None = Non
     refuse_contradictions(snapshot.rules, [host.words for host in snapshot.hosts])
     try:
         from vhal.fleet.balance.planner import plan
+
+        return plan(snapshot, settings)
     except ModuleNotFoundError as error:
-        if error.name != "numpy":
+        if error.name not in ("numpy", "highspy"):
             raise
         from vhal.errors import Unsupported
 
-        raise Unsupported("planning needs numpy, which isn't installed", hint="pip install 'vhal[fleet]'") from None
-    return plan(snapshot, settings)
+        lacks = f"planning needs {error.name}, which isn't installed"
+        raise Unsupported(lacks, hint="pip install 'vhal[fleet]'") from None
 
 
 def _refuse_dead(snapshot: FleetSnapshot) -> None:

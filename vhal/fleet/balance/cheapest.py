@@ -3,9 +3,10 @@
 Some begin where machines are. The dual of the bound tells what a GiB is worth about the score that is wanted: single
 moves are made while the rate falls past it, then pairs of moves until the score is reached. What a move is charged
 beside its memory is set so that the limit of moves just suffices. Where all of them miss the score, one begins at the
-plan to beat and makes it cheaper. Small fleets get more attempts: from the best that was found, with some of its
-machines sent home (iterated local search: Lourenço, Martin and Stützle, 2003). The plan to beat is kept, so what
-comes out is never worse than it. What a search does is in :mod:`~vhal.fleet.balance.search`.
+plan to beat and makes it cheaper. Small fleets get more: where machines are of few kinds, the best changes of all hosts
+are put together by a solver (:mod:`~vhal.fleet.balance.assembly`); else there are more attempts, from the best that was
+found, with some of its machines sent home (iterated local search: Lourenço, Martin and Stützle, 2003). The plan to beat
+is kept, so what comes out is never worse than it. What a search does is in :mod:`~vhal.fleet.balance.search`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from vhal.fleet.balance.bound import LeastMemory
+from vhal.fleet.balance.kinds import Kinds
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.order import order
 from vhal.fleet.balance.search import Search
@@ -43,6 +45,10 @@ ENOUGH = 1.15
 """Nobody looks further below this many times the lower bound."""
 EFFORT = 50_000
 """Machines × hosts of a fleet that gets one attempt. Small ones get more: they are less even by nature."""
+SOLVED = (10_000, 200_000)
+"""Machines × hosts of fleets that a solver is asked about, though it takes longer than a search; and if thorough."""
+FEW = 32
+"""Kinds of machines that it is asked about, at most."""
 LARGE = 1 << 20
 """Machines × hosts above which the first attempt that finds anything has to do, of two."""
 ATTEMPTS = (2, 24)
@@ -60,6 +66,8 @@ class Cheapest:
         search: Makes a search of a layout and a price of a move, within limits.
         moves: The limit of moves that was asked for.
         rates: Score by GiB that hardly anything is worth, and that nearly everything is.
+        go: Whether there is time left.
+        thorough: Whether to take longer than searches do.
     """
 
     def __init__(
@@ -69,17 +77,21 @@ class Cheapest:
         search: Callable[[Layout, float], Search],
         moves: int | None,
         rates: tuple[float, float],
+        go: Callable[[], bool] = lambda: True,
+        thorough: bool = False,
     ) -> None:
         self.found = mark
         self.memory = LeastMemory(mark.objective, mark.score, moves)
         """How little it could be."""
         self._mark, self._start, self._search = mark, start, search
         self._first, self._last = rates
+        self._go, self._thorough = go, thorough
+        self._moves = len(mark.moved) if moves is None else moves
         self._rate = self.memory.rate or self._first
         self._aim = AIM * mark.score
         self._ceiling = mark.score * (1 + ERROR)
-        self._least = float(mark.problem.memory[mark.moved].sum())
-        self._enough = ENOUGH * self.memory.of(mark.score)
+        self._least = mark.memory
+        self._enough = 0.0 if thorough else ENOUGH * self.memory.of(mark.score)
         self._price = PRICE
         self._random = np.random.default_rng(0)
 
@@ -91,7 +103,8 @@ class Cheapest:
                 if self.found is self._mark:
                     self._keep(self._anew(*way, tries=1))
             return
-        attempts = int(np.clip((EFFORT / max(cells, 1)) ** 1.5, *ATTEMPTS))
+        solved = cells <= SOLVED[self._thorough] and 0 < len(Kinds.of(self._mark).memory) <= FEW
+        attempts = ATTEMPTS[0] if solved else int(np.clip((EFFORT / max(cells, 1)) ** 1.5, *ATTEMPTS))
         anew = max(attempts // 4, 2)
         for attempt in range(attempts):
             if self._least <= self._enough:
@@ -105,6 +118,10 @@ class Cheapest:
                 beaten = self._search(Layout(self._mark.objective, self._mark.at), NOTHING)
                 beaten.rate = FAR[1] * self._rate
                 self._keep(self._cheapened(beaten))
+        if solved and self._least > self._enough:
+            from vhal.fleet.balance.assembly import assemble  # with its solver, which takes a while to import
+
+            self._hold(assemble(self.found, self._ceiling, self._moves, self._go))
 
     def _anew(self, fall: float, begin: float, tries: int) -> Search:
         """Return a search from where machines are, at a price of a move that makes the limit just suffice."""
@@ -150,8 +167,11 @@ class Cheapest:
 
     def _keep(self, tried: Search) -> None:
         """Remember what was found if it is better."""
-        cheaper = tried.layout.score <= self._ceiling and tried.memory < self._least
-        cheaper = cheaper and tried.moves <= tried.limits.moves
+        if tried.layout.score <= self._ceiling and tried.moves <= tried.limits.moves:
+            self._hold(tried.layout)
+
+    def _hold(self, layout: Layout) -> None:
+        memory = layout.memory
         # What can't be reached move by move, without one more that only makes room, is of no use.
-        if cheaper and not order(self._mark.objective, tried.layout.at, hops=0)[1]:
-            self.found, self._least = tried.layout, tried.memory
+        if memory < self._least and not order(self._mark.objective, layout.at, hops=0)[1]:
+            self.found, self._least = layout, memory

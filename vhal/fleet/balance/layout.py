@@ -57,6 +57,11 @@ class Layout:
         """The machines that aren't where they were."""
         return np.flatnonzero(self.at != self.problem.home)
 
+    @property
+    def memory(self) -> float:
+        """The memory of those, GiB."""
+        return float(self.problem.memory[self.moved].sum())
+
     def place(self, machine: int, host: int) -> None:
         """Put a machine on a host, whether it may be there or not."""
         old = int(self.at[machine])

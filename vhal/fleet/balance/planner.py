@@ -148,7 +148,7 @@ def _frugal(work: _Work, mended: Layout) -> Layout:
         deep = _deep(work, mended, work.limits)
         if deep.score < mark.score:
             return deep
-    if work.problem.memory[mark.moved].sum() > work.limits.memory:
+    if mark.memory > work.limits.memory:
         return _deep(work, mended, work.limits)
     work.single = made
     limits = Limits(len(mark.moved) if most is None else work.limits.moves, work.limits.memory)
@@ -158,6 +158,8 @@ def _frugal(work: _Work, mended: Layout) -> Layout:
         lambda layout, price: _search(work, layout, limits, price, frugal=True),
         work.settings.max_moves,
         _rates(work, 1.0),
+        work.go,
+        work.settings.thorough,
     )
     cheapest.run(cells)
     work.memory = cheapest.memory
