@@ -47,9 +47,8 @@ class Grid:
         allowed = self._allowed()
         self.closed: Singles = np.where(allowed, np.float32(0), np.float32(np.inf))
         """Machine × host: infinite where it may not go."""
-        per = objective.per[problem.counted]
         # Where all hosts are alike a move doesn't change the mean: less than half of the work.
-        self._alike = bool(problem.counted.all() and (per == per[:1]).all())
+        self._alike = objective.alike and bool(problem.counted.all())
         # In units in which the score is just the sum over axes of the root of the sum of squares.
         self._unit = objective.weight / objective.count**0.5
         self._amount = objective.amount[machines] * self._unit

@@ -67,6 +67,12 @@ class Objective:
         self.count = max(int(problem.counted.sum()), 1)
 
     @cached_property
+    def alike(self) -> bool:
+        """Whether a machine is the same share of every host that counts."""
+        per = self.per[self.problem.counted]
+        return bool((per == per[:1]).all())
+
+    @cached_property
     def moments(self) -> NDArray[np.float32]:
         """Machine × axes and axes again: its amounts, and their squares, for estimates."""
         return np.hstack([self.amount, self.amount**2]).astype(np.float32)
