@@ -216,4 +216,5 @@ class Search(Trial):
             first.steps(row, int(second.host[column])) + second.steps(column, int(first.host[row]))
             for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
         ]
-        return self.take(change[rows, columns].astype(float), steps)
+        touched = np.column_stack([first.host[rows], second.host[columns]])
+        return self.take(change[rows, columns].astype(float), steps, touched)
