@@ -50,7 +50,7 @@ class Tangent:
 
 def product(left: Floats | Singles, right: Floats | Singles) -> Singles:
     """Return ``left @ right.T`` in single precision, computed by this thread alone."""
-    mine, other = left.astype(np.float32, copy=False), np.ascontiguousarray(right.T, np.float32)
+    mine, other = left.astype(np.float32, copy=False), right.astype(np.float32, copy=False).T
     found = np.empty((len(mine), other.shape[1]), np.float32)
     rows = max(1, _SINGLE_THREAD // max(1, other.size))
     for first in range(0, len(mine), rows):
