@@ -40,38 +40,49 @@ class Grid:
     def __init__(self, layout: Layout, machines: Ints) -> None:
         self.layout = layout
         self.machines = machines
+        problem, objective = layout.problem, layout.objective
+        self._need = problem.need[machines]
+        self._zones: Bools = (problem.open & problem.zones)[problem.zone[machines]]
+        self._at = layout.at[machines]
         allowed = self._allowed()
         self.closed: Singles = np.where(allowed, np.float32(0), np.float32(np.inf))
         """Machine × host: infinite where it may not go."""
-        objective = layout.objective
-        per = objective.per[layout.problem.counted]
         # Where all hosts are alike a move doesn't change the mean: less than half of the work.
-        self._alike = bool(layout.problem.counted.all() and (per == per[:1]).all())
-        self._amount = objective.amount[machines]
+        self._alike = objective.alike and bool(problem.counted.all())
+        # In units in which the score is just the sum over axes of the root of the sum of squares.
+        self._unit = objective.weight / objective.count**0.5
+        self._amount = objective.amount[machines] * self._unit
         self._changes: Singles = np.empty((len(objective.axes), *allowed.shape), np.float32)
         self._scores: Singles = np.empty(allowed.shape, np.float32)
         self._work: Singles = np.empty(allowed.shape, np.float32)
         self._see(np.arange(len(machines)), slice(None))
 
     def _allowed(self) -> Bools:
-        layout, problem, machines = self.layout, self.layout.problem, self.machines
-        allowed: Bools = (problem.open & problem.zones)[problem.zone[machines]]
-        for need, free, slack in zip(problem.need[machines].T, layout.free.T, layout.slack, strict=True):
-            allowed &= need[:, None] <= free + slack
-        allowed[np.arange(len(machines)), layout.at[machines]] = False
+        layout, machines = self.layout, self.machines
+        allowed: Bools = self._zones & self._room(slice(None)) & (self._at[:, None] != np.arange(len(layout.free)))
         for row, machine in enumerate(machines.tolist()):
-            if machine in problem.apart:
+            if machine in layout.problem.apart:
                 allowed[row] &= ~layout.crowded(machine)
         return allowed
 
+    def _room(self, hosts: slice | list[int]) -> Bools:
+        """Return machine × host, of some hosts: whether there is room."""
+        room = self.layout.free[hosts] + self.layout.slack
+        found: Bools = self._need[:, :1] <= room[:, 0]
+        for axis in range(1, room.shape[1]):
+            found &= self._need[:, axis : axis + 1] <= room[:, axis]
+        return found
+
     def _see(self, rows: Ints, hosts: slice | list[int]) -> None:
         """Compute anew what moving some machines to some hosts does to the sum of squares of each axis."""
-        layout, per = self.layout, self.layout.objective.per
-        at, amount, off = layout.at[self.machines[rows]], self._amount[rows], layout.off
+        per, at, amount = self.layout.objective.per, self._at[rows], self._amount[rows]
+        off = self.layout.off * self._unit
         leave = amount * per[at]
         left = leave * (2 * off[at] - leave)
         arrive = amount.T[:, :, None] * per[hosts].T[:, None, :]
-        change = arrive * (2 * off[hosts].T[:, None, :] + arrive) - left.T[:, :, None]
+        change = arrive + (2 * off[hosts].T)[:, None, :]
+        change *= arrive
+        change -= left.T[:, :, None]
         if isinstance(hosts, slice):
             self._changes[:, rows] = change
         else:
@@ -89,24 +100,23 @@ class Grid:
 
     def _estimates(self) -> Singles:
         """Return machine × host: about the score after that move; infinite where it isn't allowed."""
-        layout, objective = self.layout, self.layout.objective
-        count, per = objective.count, objective.per
+        layout, per = self.layout, self.layout.objective.per
+        sums, squares = layout.sums * self._unit, layout.squares * self._unit**2
         total, work = self._scores, self._work
         total[:] = self.closed
-        for axis, weight in enumerate(objective.weight.tolist()):
+        for axis, changes in enumerate(self._changes):
             if self._alike:
-                np.add(self._changes[axis], np.float32(layout.squares[axis] - layout.sums[axis] ** 2 / count), out=work)
+                np.add(changes, np.float32(squares[axis] - sums[axis] ** 2 / len(per)), out=work)
             else:
                 amount = self._amount[:, axis]
                 np.multiply.outer(amount, per[:, axis], out=work, casting="same_kind")
-                work += (layout.sums[axis] - amount * per[layout.at[self.machines], axis])[:, None]
+                work += (sums[axis] - amount * per[self._at, axis])[:, None]
                 np.square(work, out=work)
-                work /= -count
-                work += self._changes[axis]
-                work += layout.squares[axis]
+                work /= -layout.objective.count
+                work += changes
+                work += squares[axis]
             np.maximum(work, 0.0, out=work)
             np.sqrt(work, out=work)
-            work *= weight / count**0.5
             total += work
         return total
 
@@ -115,21 +125,16 @@ class Grid:
         layout = self.layout
         old = int(layout.at[machine])
         layout.place(machine, host)
+        self._at = layout.at[self.machines]
         self._see(np.arange(len(self.machines)), [old, host])
-        at = layout.at[self.machines]
-        self._see(np.flatnonzero((at == old) | (at == host)), slice(None))
+        self._see(np.flatnonzero((self._at == old) | (self._at == host)), slice(None))
         self._permit([old, host], machine)
 
     def _permit(self, hosts: list[int], changed: int) -> None:
         """See again what is allowed, after a machine went from one of these hosts to the other."""
         layout, problem = self.layout, self.layout.problem
-        need = problem.need[self.machines]
-        for each in hosts:
-            column = (need <= layout.free[each] + layout.slack).all(axis=1)
-            column &= problem.zones[problem.zone[self.machines], each]
-            column &= problem.open[each]
-            column &= layout.at[self.machines] != each
-            self.closed[:, each] = np.where(column, 0.0, np.inf)
+        allowed = self._zones[:, hosts] & self._room(hosts) & (self._at[:, None] != np.array(hosts))
+        self.closed[:, hosts] = np.where(allowed, np.float32(0), np.float32(np.inf))
         if problem.apart:
             related = set(problem.apart.get(changed, ()))
             for row, other in enumerate(self.machines.tolist()):

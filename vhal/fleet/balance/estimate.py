@@ -48,9 +48,9 @@ class Tangent:
         return cls(slope * 2 * (layout.off - layout.sums / count) * per, slope * per**2)
 
 
-def product(left: Floats, right: Floats) -> Singles:
+def product(left: Floats | Singles, right: Floats | Singles) -> Singles:
     """Return ``left @ right.T`` in single precision, computed by this thread alone."""
-    mine, other = left.astype(np.float32), np.ascontiguousarray(right.T, np.float32)
+    mine, other = left.astype(np.float32, copy=False), right.astype(np.float32, copy=False).T
     found = np.empty((len(mine), other.shape[1]), np.float32)
     rows = max(1, _SINGLE_THREAD // max(1, other.size))
     for first in range(0, len(mine), rows):
@@ -68,8 +68,7 @@ def departures(layout: Layout, tangent: Tangent, machines: Ints) -> Floats:
 
 def arrivals(layout: Layout, tangent: Tangent, machines: Ints, hosts: Ints) -> Singles:
     """Return machine × host: change of the score if the machine was there in addition."""
-    amount = layout.objective.amount[machines]
-    return product(np.hstack([amount, amount**2]), np.hstack([tangent.tilt[hosts], tangent.curve[hosts]]))
+    return product(layout.objective.moments[machines], np.hstack([tangent.tilt[hosts], tangent.curve[hosts]]))
 
 
 def exchanges(layout: Layout, tangent: Tangent, first: Ints, second: Ints) -> Singles:
@@ -84,12 +83,21 @@ def exchanged(tangent: Tangent, first: tuple[Floats, Ints], second: tuple[Floats
         (amount, tangent.tilt[at], tangent.curve[at]) for amount, at in (first, second)
     )
     # (x - y)(tilt' - tilt) + (x - y)²(curve + curve'), multiplied out into what is of one, of the other, of both.
-    mine = np.hstack([x, tilt, x**2, curve, -2 * x, -2 * x * curve])
-    other = np.hstack([slope, y, bend, y**2, y * bend, y])
+    mine = np.hstack([x, tilt - 2 * x * curve, x**2, curve])
+    other = np.hstack([slope - 2 * y * bend, y, bend, y**2])
     change = product(mine, other)
     change += (x**2 * curve - x * tilt).sum(axis=1).astype(np.float32)[:, None]
     change += (y**2 * bend - y * slope).sum(axis=1).astype(np.float32)
     return change
+
+
+def equal(left: Ints, right: Ints) -> tuple[Ints, Ints]:
+    """Return the places, in each of two lists of hosts, where both are the same one."""
+    # Through short numbers, and without a second axis: a few times as fast as numpy.nonzero of a matrix.
+    small = np.uint16 if max(left.max(initial=0), right.max(initial=0)) < 1 << 16 else np.intp
+    same = np.flatnonzero(left.astype(small)[:, None] == right.astype(small))
+    rows, columns = np.divmod(same, max(len(right), 1))
+    return rows, columns
 
 
 def best_of(values: Floats | Singles, most: int) -> Ints:

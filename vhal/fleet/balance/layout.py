@@ -39,6 +39,7 @@ class Layout:
         """Add up anew, which takes away what errors many small changes have left."""
         self.sums = self.off.sum(axis=0)
         self.squares = (self.off**2).sum(axis=0)
+        self._score: float | None = None
 
     def score_of(self, sums: Floats, squares: Floats) -> Floats:
         """Return the score that sums and squares of deviations (… × axis) amount to."""
@@ -50,7 +51,9 @@ class Layout:
     @property
     def score(self) -> float:
         """How uneven it is now."""
-        return float(self.score_of(self.sums, self.squares))
+        if self._score is None:
+            self._score = float(self.score_of(self.sums, self.squares))
+        return self._score
 
     @property
     def moved(self) -> Ints:
@@ -65,16 +68,15 @@ class Layout:
     def place(self, machine: int, host: int) -> None:
         """Put a machine on a host, whether it may be there or not."""
         old = int(self.at[machine])
-        amount, need = self.objective.amount[machine], self.problem.need[machine]
-        leave, arrive = amount * self.objective.per[old], amount * self.objective.per[host]
-        self.sums += arrive - leave
-        self.squares -= leave * (2 * self.off[old] - leave)
-        self.off[old] -= leave
-        self.squares += arrive * (2 * self.off[host] + arrive)
-        self.off[host] += arrive
-        self.free[old] += need
-        self.free[host] -= need
+        amount, per, need = self.objective.amount[machine], self.objective.per, self.problem.need[machine]
+        for place, change, given in ((old, -amount, -need), (host, amount, need)):
+            step, off, free = change * per[place], self.off[place], self.free[place]
+            self.sums += step
+            self.squares += step * (2 * off + step)
+            off += step
+            free -= given
         self.at[machine] = host
+        self._score = None
         for place in self.problem.apart.get(machine, ()):
             domain = self.problem.separations[place].domain
             self._members[place][domain[old] + 1] -= 1

@@ -17,6 +17,7 @@ from vhal.fleet.balance.estimate import (
     best_of,
     best_of_each,
     departures,
+    equal,
     exchanges,
     product,
 )
@@ -36,9 +37,12 @@ def exchange(trial: Trial, *, frugal: bool) -> Pairs:
         paid = (trial.rate * trial.price[machines]).astype(np.float32)
         cells += np.where(trial.away[machines], np.float32(0), paid)[:, None]
         moved = np.flatnonzero(trial.away[machines])
-        row, column = np.nonzero(trial.problem.home[machines[moved]][:, None] == other)  # one of them goes home
+        row, column = equal(trial.problem.home[machines[moved]], other)  # one of them goes home
         cells[moved[row], column] -= paid[moved[row]]
-    change[at[:, None] == there if frugal else at[:, None] >= there] = 0.0  # none on one host, each pair once
+    if frugal:
+        change[equal(at, there)] = 0.0  # none on one host
+    else:
+        change[at[:, None] >= there] = 0.0  # nor any pair twice
     rows, columns = best_of_each(change)
     return Pairs(first[rows], there[columns], second[columns], at[rows])
 
@@ -49,17 +53,18 @@ def instead(trial: Trial) -> Pairs:
     moved = machines[trial.away[machines]]
     if not len(moved):
         return NONE
-    tangent, amount = Tangent.of(layout), layout.objective.amount
+    tangent = Tangent.of(layout)
     at, home, there = layout.at[machines], trial.problem.home[moved], layout.at[moved]
     paid = trial.paid(machines)
-    change = arrivals(layout, tangent, machines, there).T.copy()
+    # What arrives finds a host that the moved one has left.
+    curve = tangent.curve[there]
+    left = np.hstack([tangent.tilt[there] - 2 * curve * layout.objective.amount[moved], curve])
+    change = product(left, layout.objective.moments[machines])
     change += (departures(layout, tangent, machines) + paid).astype(np.float32)
     change += _home(trial, tangent, moved)[:, None]
-    change -= product(2 * tangent.curve[there] * amount[moved], amount[machines])
-    row, column = np.nonzero(at == home[:, None])  # those that stand where it goes
-    both = 2 * tangent.curve[home[row]] * amount[moved[row]] * amount[machines[column]]
-    change[row, column] -= both.sum(axis=1).astype(np.float32)
-    change[at == there[:, None]] = 0.0
+    row, column = equal(home, at)  # those that stand where it goes
+    change[row, column] -= _both(trial, tangent, moved[row], machines[column])
+    change[equal(there, at)] = 0.0
     rows, columns = best_of_each(change)
     return Pairs(moved[rows], home[rows], machines[columns], there[rows])
 
@@ -70,24 +75,26 @@ def elsewhere(trial: Trial) -> Pairs:
     machines = _few(trial)
     moved = machines[trial.away[machines]]
     home = trial.problem.home[moved]
-    rows, columns = np.nonzero(home[:, None] == layout.at[machines])
+    rows, columns = equal(home, layout.at[machines])
     hosts = np.arange(len(trial.problem.hosts))
     most = max(CELLS // len(hosts), 1)
     rows, columns = rows[:most], columns[:most]
     if not len(rows):
         return NONE
-    tangent, amount = Tangent.of(layout), layout.objective.amount
-    others = machines[columns]
-    paid = trial.paid(others)
+    tangent = Tangent.of(layout)
+    own = _home(trial, tangent, moved)[rows] - _both(trial, tangent, moved[rows], machines[columns])
+    # Where a machine goes doesn't depend on which one goes home: it is looked at once, with the one that suits it best.
+    paired = np.full(len(machines), np.inf, np.float32)
+    np.minimum.at(paired, columns, own)
+    known = np.flatnonzero(np.isfinite(paired))
+    others = machines[known]
     change = arrivals(layout, tangent, others, hosts)
-    both = (2 * tangent.curve[home[rows]] * amount[moved[rows]] * amount[others]).sum(axis=1)
-    own = _home(trial, tangent, moved)[rows] + departures(layout, tangent, others) + paid - both
-    change += own.astype(np.float32)[:, None]
+    change += (paired[known] + departures(layout, tangent, others) + trial.paid(others)).astype(np.float32)[:, None]
     trial.refund(change, others)
     to, value = trial.roomy(change, others, hosts)
-    found = best_of(value, SHORT)
-    to = to[found]
-    return Pairs(moved[rows[found]], home[rows[found]], others[found], to)
+    place = np.searchsorted(known, columns)
+    found = best_of(value[place] + (own - paired[columns]), SHORT)
+    return Pairs(moved[rows[found]], home[rows[found]], machines[columns[found]], to[place[found]])
 
 
 def _few(trial: Trial) -> Ints:
@@ -99,6 +106,14 @@ def _few(trial: Trial) -> Ints:
     uneven = (np.abs(trial.layout.off) * objective.weight).sum(axis=1)
     order = np.argsort(-uneven[trial.layout.at[trial.machines]], kind="stable")
     return np.sort(trial.machines[order[:most]])
+
+
+def _both(trial: Trial, tangent: Tangent, moved: Ints, others: Ints) -> Singles:
+    """Return pair → by how much less it is than the sum of both: where one comes home, the other leaves."""
+    amount = trial.layout.objective.amount
+    curve = tangent.curve[trial.problem.home[moved]]
+    found: Singles = (2 * np.einsum("ij,ij,ij->i", curve, amount[moved], amount[others])).astype(np.float32)
+    return found
 
 
 def _home(trial: Trial, tangent: Tangent, moved: Ints) -> Singles:

@@ -8,8 +8,10 @@ doesn't say what should move.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vhal.fleet.balance.problem import Floats, Ints, Problem
 from vhal.fleet.formats.ganeti import yardstick
@@ -63,6 +65,17 @@ class Objective:
         self.largest = self.amount.max(axis=0, initial=0.0) * self.per.max(axis=0, initial=0.0)
         """Axis → no machine raises a host's share by more."""
         self.count = max(int(problem.counted.sum()), 1)
+
+    @cached_property
+    def alike(self) -> bool:
+        """Whether a machine is the same share of every host that counts."""
+        per = self.per[self.problem.counted]
+        return bool((per == per[:1]).all())
+
+    @cached_property
+    def moments(self) -> NDArray[np.float32]:
+        """Machine × axes and axes again: its amounts, and their squares, for estimates."""
+        return np.hstack([self.amount, self.amount**2]).astype(np.float32)
 
     def shares(self, at: Ints) -> Floats:
         """Return host × axis: what is taken by what there is, with machines at these hosts."""

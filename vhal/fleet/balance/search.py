@@ -4,7 +4,8 @@ Moving has a price: the memory that is sent, and something for every move. The e
 begins high, so that first only those machines move that do most good for their size, and falls until the score is
 reached (annealing, but of a price, and without chance). A machine that goes home gives its price back. Where single
 moves are at their end, pairs go on: two machines change places, or one goes home and another moves instead. Without a
-limit of moves, up to two of a host at once change places with up to two of another in the end.
+limit of moves, up to two of a host at once change places with up to two of another in the end; where hosts differ in
+size, random changes (:mod:`~vhal.fleet.balance.shake`) lead to where all that begins once more.
 
 That is local search with 1- and 2-exchanges (Aarts and Lenstra, Local Search in Combinatorial Optimization, 1997) on a
 Lagrangian of the problem "least memory moved such that the score is at most so much".
@@ -33,6 +34,7 @@ from vhal.fleet.balance.estimate import (
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.pairs import elsewhere, exchange, instead
 from vhal.fleet.balance.problem import Ints
+from vhal.fleet.balance.shake import Shaker
 from vhal.fleet.balance.trial import Limits, Trial
 
 BUNDLES = 1 << 12
@@ -41,6 +43,8 @@ SAMPLE = 128
 """Hosts that a machine is tried on where there are too many for all."""
 ROUNDS = 8
 """Rounds of pairs at one rate, where only a part of them can be looked at."""
+DEARER = 10.0
+"""What the price of a move is multiplied with among random changes, by which nearly all machines would leave home."""
 LOOKS = 3
 """Samples in a row that must have nothing good in them."""
 
@@ -88,6 +92,14 @@ class Search(Trial):
         """
         self.target = target
         self.rate, last = rates
+        self._fall(last, fall, pairs)
+        # Elsewhere there is little to gain by it.
+        if pairs and self._whole and self.limits == Limits() and not self.layout.objective.alike:
+            self._shake(pairs)
+        return self.layout.score <= target
+
+    def _fall(self, last: float, fall: float, pairs: bool) -> None:
+        """Change what is worth its price, while that falls to the last."""
         while not self._done():
             self.layout.tally()
             barren = 0
@@ -100,7 +112,23 @@ class Search(Trial):
             if self.rate <= last and not (pairs and self._whole and not self.frugal and self.bundles()):
                 break
             self.rate = max(self.rate * fall, last)
-        return self.layout.score <= target
+
+    def _shake(self, pairs: bool) -> None:
+        """Begin once more where random changes lead to, and stay there if that ends better."""
+        at, value = self.layout.at.copy(), self._value()
+        self._go_to(Shaker(self.layout, self.machines, DEARER * self.rate * self.price, self._random).run(self._go))
+        self._fall(self.rate, 1.0, pairs)
+        if self._value() > value:
+            self._go_to(at)
+
+    def _value(self) -> float:
+        """Return the score, and what was paid for it."""
+        return self.layout.score + self.rate * float(self.price[self.away].sum())
+
+    def _go_to(self, at: Ints) -> None:
+        for machine in np.flatnonzero(at != self.layout.at).tolist():
+            self._put(machine, int(at[machine]))
+        self.layout.tally()
 
     def cheapen(self, ceiling: float, rates: tuple[float, float], rise: float = 2.0) -> None:
         """Move less, at a score that is below a ceiling and stays there.
@@ -188,4 +216,5 @@ class Search(Trial):
             first.steps(row, int(second.host[column])) + second.steps(column, int(first.host[row]))
             for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
         ]
-        return self.take(change[rows, columns].astype(float), steps)
+        touched = np.column_stack([first.host[rows], second.host[columns]])
+        return self.take(change[rows, columns].astype(float), steps, touched)

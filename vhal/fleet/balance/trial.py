@@ -136,7 +136,8 @@ class Trial:
         sums, squares = layout.changes(machines, hosts)
         values = layout.score_of(layout.sums + sums, layout.squares + squares) - layout.score
         values += self.rate * self._cost(machines, hosts)
-        return self.take(values, _Steps(machines[:, None], hosts[:, None]))
+        touched = np.column_stack([layout.at[machines], hosts])
+        return self.take(values, _Steps(machines[:, None], hosts[:, None]), touched)
 
     def make_pairs(self, pairs: Pairs) -> int:
         """Make changes of two machines where that is worth its price; return how many."""
@@ -147,32 +148,31 @@ class Trial:
         values = layout.score_of(layout.sums + sums, layout.squares + squares) - layout.score
         values += self.rate * (self._cost(pairs.first, pairs.to) + self._cost(pairs.second, pairs.there))
         machines, hosts = np.column_stack([pairs.first, pairs.second]), np.column_stack([pairs.to, pairs.there])
-        return self.take(values, _Steps(machines, hosts))
+        return self.take(values, _Steps(machines, hosts), np.hstack([layout.at[machines], hosts]))
 
-    def take(self, values: Floats, changes: Sequence[Sequence[tuple[int, int]]]) -> int:
+    def take(self, values: Floats, changes: Sequence[Sequence[tuple[int, int]]], hosts: Ints) -> int:
         """Make the best of these changes, and those that are half as good and touch other hosts; return how many.
 
         Args:
             values: What each is worth.
             changes: Machines and where they go, of each.
+            hosts: Change × host: those that each touches.
         """
         order = np.argsort(values, kind="stable")
         enough = min(-TINY, float(values[order[0]]) / 2)
+        order = order[values[order] <= enough]
         made = failed = 0
-        touched: set[int] = set()
+        touched = np.zeros(len(self.problem.hosts), bool)
         score = self.layout.score
-        for place in order.tolist():
-            if values[place] > enough or score <= self.target or failed >= PATIENCE:
-                break
-            change = changes[place]
-            hosts = {host for _, host in change}.union(int(self.layout.at[machine]) for machine, _ in change)
-            if touched.isdisjoint(hosts):
-                after = self._try(change, score, enough)
-                if after is None:
-                    failed += 1
-                else:
-                    made, score, failed = made + 1, after, 0
-                    touched |= hosts
+        while len(order) and score > self.target and failed < PATIENCE:
+            place, order = int(order[0]), order[1:]
+            after = self._try(changes[place], score, enough)
+            if after is None:
+                failed += 1
+            else:
+                made, score, failed = made + 1, after, 0
+                touched[hosts[place]] = True
+                order = order[~touched[hosts[order]].any(axis=1)]
         return made
 
     def shed(self) -> None:
