@@ -104,7 +104,9 @@ class Cheapest:
                     self._keep(self._anew(*way, tries=1))
             return
         solved = cells <= SOLVED[self._thorough] and 0 < len(Kinds.of(self._mark).memory) <= FEW
-        attempts = ATTEMPTS[0] if solved else int(np.clip((EFFORT / max(cells, 1)) ** 1.5, *ATTEMPTS))
+        attempts = int(np.clip((EFFORT / max(cells, 1)) ** 1.5, *ATTEMPTS))
+        if solved or self._thorough:
+            attempts = ATTEMPTS[not solved]
         anew = max(attempts // 4, 2)
         for attempt in range(attempts):
             if self._least <= self._enough:
