@@ -143,6 +143,22 @@ def test_what_was_left_in_the_middle_is_finished_first(journal: Journal) -> None
     assert unfinished(journal) == []
 
 
+def test_what_another_fleet_left_in_the_middle_is_left_alone(journal: Journal) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(event: MoveEvent) -> None:
+        raise Killed
+
+    with Busy(lambda name, at_s: 1.0) as fleet, Busy(lambda name, at_s: 1.0, {"x": {"mail": 8}, "y": {}}) as other:
+        with pytest.raises(Killed):
+            apply(fleet.plan(("web", "b")), fleet, journal=journal, on_event=die)
+        assert decisions(watched(other, journal, WatchPolicy(), 2)) == ["cool", "cool"]
+        assert len(unfinished(journal)) == 1
+        watched(fleet, journal, WatchPolicy(), 1)
+        assert places(fleet.world)["web"] == "b"
+
+
 def test_it_stops_when_it_is_told_to(journal: Journal) -> None:
     with Busy(lambda name, at_s: 1.0) as fleet:
         watch = Watch(fleet, WatchPolicy(every_s=3600), greedy, journal=journal)

@@ -19,15 +19,15 @@ from typing import Any
 from vhal.driver.context import Context
 from vhal.driver.migration import MigrationPolicy, Offer, Ticket
 from vhal.errors import InvalidSpec, NotFound, VhalError
-from vhal.fleet.members.cordon import cordon, uncordon
+from vhal.fleet.members.cordon import cordon, cordons, uncordon
 from vhal.fleet.members.inventory import known_uuid
 from vhal.fleet.moves.anew import anew
 from vhal.fleet.moves.applied import Applied, ApplySettings, MoveResult, Outcome
 from vhal.fleet.moves.carrier import Carrier, Hosts, OnEvent, Replan, steps
 from vhal.fleet.moves.outdated import refuse_outdated
-from vhal.fleet.moves.works import PLAN
+from vhal.fleet.moves.works import PLAN, refuse_strange
 from vhal.fleet.plan import Move, Plan
-from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost
 from vhal.host import Host
 from vhal.journal import Held, Journal, Step, StepState, opened
 from vhal.migration.handshake import recover
@@ -87,15 +87,18 @@ def apply(
     ctx = call_context(timeout_s)
     now = _marked(fleet.snapshot(), plan)
     refuse_outdated(plan, now)
-    data = {
+    about = {*plan.emptied, *plan.restored, *(host for move in plan.moves for host in (move.source, move.destination))}
+    data: dict[str, Any] = {
         "kind": plan.kind,
         "snapshot": plan.snapshot,
+        "hosts": {host.name: known_uuid(host) for host in now.hosts if host.name in about},
         "emptied": list(plan.emptied),
         "restored": list(plan.restored),
         "settings": settings.model_dump(mode="json", exclude_defaults=True),
         "made": None if plan.settings is None else plan.settings.model_dump(mode="json", exclude_defaults=True),
     }
     with opened(journal) as book:
+        data["again"] = [name for name in plan.emptied if _is_being_emptied(book, now.host(name))]
         _mark(fleet, plan)
         with book.begin(PLAN, data, steps(plan.moves)) as work:
             _cordon(work, plan, now)
@@ -116,6 +119,13 @@ def _cordon(work: Held, plan: Plan, now: FleetSnapshot) -> None:
         cordon(work.journal, name, known_uuid(now.host(name)), HostStatus.DRAINING, f"work {work.id} emptied it")
     for name in plan.restored:
         uncordon(work.journal, name, known_uuid(now.host(name)))
+
+
+def _is_being_emptied(journal: Journal, host: SeenHost) -> bool:
+    """Return whether a drain from before still holds: then this one is a part of that, and is restored with it."""
+    return any(
+        each.status is HostStatus.DRAINING and each.is_of(host.name, known_uuid(host)) for each in cordons(journal)
+    )
 
 
 def _marked(now: FleetSnapshot, plan: Plan) -> FleetSnapshot:
@@ -154,7 +164,7 @@ def resume(
         timeout_s: The whole deadline.
 
     Raises:
-        vhal.errors.NotFound: Nothing of that id is written down.
+        vhal.errors.NotFound: Nothing of that id is written down, or its hosts are another fleet's.
         vhal.errors.Busy: A process that lives carries it out.
         vhal.errors.VhalError: As :func:`apply`.
     """
@@ -163,10 +173,12 @@ def resume(
         found = held.read()
         if found.kind != PLAN or found.ended_s is not None:
             raise NotFound(f"work {work} has nothing to go on with", hint="'vhal fleet resume' lists what has")
+        now = fleet.snapshot()
+        refuse_strange(found, now)
         settings = settings or ApplySettings(**found.data["settings"])
         plan = _plan(found.data, (Move(**step.data) for step in found.steps))
         _mark(fleet, plan)
-        _cordon(held, plan, fleet.snapshot())
+        _cordon(held, plan, now)
         done, waiting = {}, {}
         for step, move in zip(found.steps, plan.moves, strict=True):
             if step.state is StepState.ENDED:

@@ -1,10 +1,12 @@
-"""What of a fleet is written down in the journal: the kinds of its works, and which of them are unfinished."""
+"""What of a fleet is written down in the journal: the kinds of its works, which are unfinished, and whose they are."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from vhal.errors import Busy
+from vhal.errors import Busy, NotFound
+from vhal.fleet.members.inventory import known_uuid
+from vhal.fleet.snapshot import FleetSnapshot
 from vhal.journal import Journal, Work
 
 PLAN = "plan"
@@ -31,3 +33,27 @@ def refuse_emptying(journal: Journal, hosts: Collection[str]) -> None:
 def unfinished(journal: Journal) -> list[Work]:
     """Return the plans that were begun, haven't ended, and that nobody carries out, the oldest first."""
     return [work for work in journal.works(PLAN, ended=False) if not work.under_way]
+
+
+def refuse_strange(work: Work, now: FleetSnapshot) -> None:
+    """Return if the hosts of a plan that was written down are this fleet's.
+
+    One journal may know of several fleets. In another one than its own a plan finds none of its machines, and would be
+    over with nothing done; its own fleet would never hear of it again.
+
+    Raises:
+        vhal.errors.NotFound: One isn't in this fleet, or is another host that is called the same.
+    """
+    there = {host.name: known_uuid(host) for host in now.hosts}
+    for name, uuid in work.data["hosts"].items():
+        if name not in there:
+            why = "isn't in this fleet"
+        elif uuid and there[name] and uuid != there[name]:
+            why = "is another host in this fleet"
+        else:
+            continue
+        raise NotFound(
+            f"work {work.id} moves machines of host {name}, which {why}",
+            hint="go on with it in the fleet that it was begun in",
+            host=name,
+        )

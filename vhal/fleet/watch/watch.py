@@ -11,12 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from vhal.driver.context import Context
-from vhal.errors import VhalError
+from vhal.errors import NotFound, VhalError
 from vhal.fleet.balance import plan_balance
 from vhal.fleet.moves.applied import Applied
 from vhal.fleet.moves.apply import apply, resume
@@ -145,15 +146,20 @@ class Watch:
     def _look(self, at_s: float, journal: Journal) -> Round:
         policy = self._policy
         if not self._dry_run:
-            for work in unfinished(journal):
-                if work.data["kind"] == "balance":
-                    self._count(at_s, resume(work.id, self._fleet, journal=journal, on_event=self._on_event))
+            self._finish(at_s, journal)
         sight = self._way.look(self._fleet.snapshot())
         if sight.decision is not None:
             return Round(at_s, sight.decision, sight.hot, sight.reason)
         if policy.is_quiet(at_s):
             return Round(at_s, Decision.QUIET, sight.hot, f"{sight.reason}, but nothing is moved at this time")
         return self._act(at_s, sight.hot, journal)
+
+    def _finish(self, at_s: float, journal: Journal) -> None:
+        """Go on with what was left in the middle: plans of this fleet, whose hosts nobody drains."""
+        for work in unfinished(journal):
+            if work.data["kind"] == "balance":
+                with suppress(NotFound):  # another fleet's, or another process was faster
+                    self._count(at_s, resume(work.id, self._fleet, journal=journal, on_event=self._on_event))
 
     def _act(self, at_s: float, hot: tuple[str, ...], journal: Journal) -> Round:
         # Who can move isn't asked before it matters: that is a call for each machine.
