@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from vhal.errors import InvalidSpec
 from vhal.spec.model import Model, invalid
+from vhal.spec.save import save
 
 
 class Document(Model):
@@ -44,8 +45,13 @@ class Document(Model):
         return json.dumps({"format": self.format, **said}, ensure_ascii=False) + "\n"
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file, as JSON."""
-        Path(path).write_text(self.text())
+        """Write it to a file, as JSON: all of it or nothing, and only its owner can read it.
+
+        Raises:
+            vhal.errors.NotFound: There is no such folder.
+            vhal.errors.AccessDenied: It can't be written.
+        """
+        save(path, self.text())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -55,7 +61,7 @@ class Document(Model):
             vhal.errors.InvalidSpec: It can't be read, is something else, or is of another format.
         """
         try:
-            text = Path(path).read_text()
+            text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidSpec(f"{path} can't be read: {error}", hint=f"name a file of '{cls.made_by}'") from None
         return cls.read(text, str(path))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from vhal.cli.capture import write
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
 from vhal.cli.fleet import opened, over, warn, which
@@ -25,7 +24,7 @@ def capture(session: Session, output: Path, file: str | None, urls: tuple[str, .
     labels that look like secrets are masked. Hosts that don't answer are in it as such.
     """
     snapshot = opened(session, file, urls).snapshot(over_s=over, movable=True).without_secrets()
-    write(output, snapshot.text())
+    snapshot.save(output)
     if session.json:
         document([{"file": str(output), "hosts": len(snapshot.hosts), "machines": len(snapshot.machines)}])
     else:

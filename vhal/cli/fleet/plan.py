@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vhal.cli.capture import write
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session, Usage
 from vhal.cli.fleet import opened, over, warn, which
@@ -76,7 +75,7 @@ def plan(
         snapshot = opened(session, file, urls).snapshot(over_s=over, movable=True)
     made = plan_balance(snapshot, wanted)
     if output is not None:
-        write(output, made.text())
+        made.save(output)
     tell(session, made, snapshot, plot, html)
     warn(session, snapshot)
 
