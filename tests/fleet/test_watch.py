@@ -97,6 +97,48 @@ def test_no_more_than_so_much_in_an_hour(journal: Journal, limits: WatchPolicy) 
     assert "1 machines were moved in the last hour" in {each.reason for each in rounds}
 
 
+@pytest.mark.parametrize(
+    ("limits", "decision", "said"),
+    [
+        (WatchPolicy(hold=1, moves_per_hour=1, cool_down_s=0), "limited", "1 machines were moved in the last hour"),
+        (WatchPolicy(hold=1, memory_per_hour=Bytes("8GiB"), cool_down_s=0), "limited", "1 machines were moved"),
+        (WatchPolicy(hold=1), "nothing", "it was moved"),
+    ],
+)
+def test_a_watch_that_is_begun_anew_moves_no_more(
+    journal: Journal, limits: WatchPolicy, decision: str, said: str
+) -> None:
+    def only(now: FleetSnapshot) -> Plan:
+        (web,) = (each for each in now.machines if each.name == "web")
+        return greedy(now) if web.movable else Plan(snapshot=now.digest, notes=(web.reason,))
+
+    def look(fleet: Stand) -> Round:
+        (found,) = itertools.islice(Watch(fleet, limits, only, journal=journal).rounds(), 1)
+        return found
+
+    with Busy(lambda name, at_s: 15.0, {"a": {"web": 8}, "b": {}}) as fleet:
+        assert look(fleet).decision is Decision.MOVED
+        again = look(fleet)
+        assert (str(again.decision), said in again.reason) == (decision, True)
+    # What another fleet's watch moved is none of its business.
+    with Busy(lambda name, at_s: 15.0, {"a": {"web": 8}, "b": {}}) as other:
+        assert look(other).decision is Decision.MOVED
+
+
+def test_moves_that_fail_are_not_tried_for_ever(journal: Journal) -> None:
+    tried: list[MoveEvent] = []
+    with Busy(lambda name, at_s: 15.0) as fleet:
+        fleet.world.inject(Fault(at="migration.transfer.round", times=None))
+        policy = WatchPolicy(hold=1, moves_per_hour=2, cool_down_s=2 * 3600)
+        rounds = watched(fleet, journal, policy, 4 * 60, on_event=tried.append)
+        assert set(places(fleet.world).values()) == {"a"}
+    assert (
+        len([event for event in tried if event.kind == "begun"]) == 6
+    )  # three machines, each of which rests for two of four hours
+    reasons = {each.plan.notes for each in rounds if each.decision is Decision.NOTHING and each.plan is not None}
+    assert reasons == {("nothing may be moved",)}
+
+
 def test_at_quiet_hours_nothing_is_moved(journal: Journal) -> None:
     policy = WatchPolicy(
         hold=1, quiet=("22:00-06:00", "12:00-13:00"), zone="UTC", every_s=1800, cool_down_s=0, margin=0

@@ -61,6 +61,7 @@ class WatchPolicy(Model):
     cool: CoolSettings = CoolSettings()
     """When ``cool`` does something. Its ``rest_s`` is ``cool_down_s`` here."""
     moves_per_hour: Annotated[int, Field(ge=0)] = 20
+    """How many machines may be moved in an hour; those whose move failed count, too."""
     memory_per_hour: Bytes = Bytes("256GiB")
     """How much memory of machines may be moved in an hour."""
     cool_down_s: Seconds = 3600.0

@@ -1,0 +1,86 @@
+"""What was moved lately: how much more may be, and which machines rest.
+
+A move that failed counts as one that came about: it cost as much, and would be tried again and again. What was moved
+before the watch began is in the journal, so a watch that is ended and begun anew moves no more than one that goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from vhal.fleet.moves.applied import Applied, MoveResult, Outcome
+from vhal.fleet.moves.works import PLAN
+from vhal.fleet.plan import Move
+from vhal.fleet.snapshot import FleetSnapshot
+from vhal.journal import Journal, StepState
+
+HOUR_S = 3600.0
+
+
+class _Tried(NamedTuple):
+    at_s: float
+    id: str
+    memory: int
+    arrived: bool
+    counted: bool
+    """Whether it counts for how much may be moved in an hour."""
+
+
+class Lately:
+    """The moves of the last hour, or as far back as machines rest.
+
+    Args:
+        rest_s: How long a machine rests after a move.
+    """
+
+    def __init__(self, rest_s: float) -> None:
+        self._rest_s = rest_s
+        self._tried: list[_Tried] = []
+
+    def count(self, at_s: float, applied: Applied) -> None:
+        """Take note of what came of a plan."""
+        self._note(at_s, applied.moves, counted=True)
+
+    def recall(self, at_s: float, journal: Journal, snapshot: FleetSnapshot) -> None:
+        """Take note of what a journal knows of the machines of a fleet: all rest, and what balanced it counts, too."""
+        there = {machine.id for machine in snapshot.machines}
+        for work in journal.works(PLAN, ended=True):
+            # With a simulated clock, what was written down by the real one is neither before nor after.
+            if work.ended_s is not None and 0 <= at_s - work.ended_s < max(HOUR_S, self._rest_s):
+                ended = [step for step in work.steps if step.subject in there and step.state is StepState.ENDED]
+                results = [MoveResult(move=Move(**step.data), **step.note) for step in ended]
+                self._note(work.ended_s, results, counted=work.data["kind"] == "balance")
+
+    def last_hour(self, at_s: float) -> tuple[int, int]:
+        """Return how many machines were moved in the hour before, and how much memory they have."""
+        keep_s = max(HOUR_S, self._rest_s)
+        self._tried = [each for each in self._tried if at_s - each.at_s < keep_s]
+        counted = [each.memory for each in self._tried if each.counted and at_s - each.at_s < HOUR_S]
+        return len(counted), sum(counted)
+
+    def rested(self, snapshot: FleetSnapshot, at_s: float) -> FleetSnapshot:
+        """Return the snapshot with the machines unmovable that were moved lately, by whomever."""
+        moved = {each.id: (each.moved_s, True) for each in snapshot.machines if each.moved_s is not None}
+        moved.update((each.id, (each.at_s, each.arrived)) for each in self._tried)
+        why = {
+            machine: f"it was moved {at_s - when_s:.0f} s ago"
+            if arrived
+            else f"a move failed {at_s - when_s:.0f} s ago"
+            for machine, (when_s, arrived) in moved.items()
+            if at_s - when_s < self._rest_s
+        }
+        machines = tuple(
+            each.model_copy(update={"movable": False, "reason": why[each.id]})
+            if each.movable and each.id in why
+            else each
+            for each in snapshot.machines
+        )
+        return snapshot.model_copy(update={"machines": machines})
+
+    def _note(self, at_s: float, results: Iterable[MoveResult], counted: bool) -> None:
+        self._tried += [
+            _Tried(at_s, result.move.id, result.move.memory, result.outcome.arrived, counted)
+            for result in results
+            if result.outcome.arrived or result.outcome is Outcome.FAILED
+        ]
