@@ -31,7 +31,7 @@ class Document(Model):
     @classmethod
     def _is_of_a_format_that_is_known(cls, data: Any) -> Any:
         known = cls.model_fields["format"].default
-        given = data.get("format", known) if isinstance(data, Mapping) else known
+        given = _format(data, known)
         if given != known:
             facts = {"given": str(given), "known": str(known)}
             raise PydanticCustomError(
@@ -67,6 +67,15 @@ class Document(Model):
         return cls.read(text, str(path))
 
     @classmethod
+    def is_of_another_format(cls, text: str) -> bool:
+        """Return whether a text says that another version of vhal wrote it; else it is the text that is wrong."""
+        known = cls.model_fields["format"].default
+        try:
+            return bool(_format(json.loads(text), known) != known)
+        except ValueError:
+            return False
+
+    @classmethod
     def read(cls, text: str, where: str = "the text") -> Self:
         """Return what is in a text.
 
@@ -81,3 +90,8 @@ class Document(Model):
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise invalid(where, error, cls, f"name a file of '{cls.made_by}', or make one anew") from None
+
+
+def _format(data: Any, known: Any) -> Any:
+    """Return which format data say they are of; one that is known if they don't."""
+    return data.get("format", known) if isinstance(data, Mapping) else known

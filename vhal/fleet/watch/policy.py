@@ -60,6 +60,9 @@ class WatchPolicy(Model):
     one of them hot again."""
     cool: CoolSettings = CoolSettings()
     """When ``cool`` does something. Its ``rest_s`` is ``cool_down_s`` here."""
+    habits: str | None = None
+    """The file that what ``cool`` has learned is kept in, so that a watch that is begun anew goes on with it; seen from
+    the policy's folder. None: it is forgotten when the watch ends."""
     moves_per_hour: Annotated[int, Field(ge=0)] = 20
     """How many machines may be moved in an hour; those whose move failed count, too."""
     memory_per_hour: Bytes = Bytes("256GiB")
@@ -73,10 +76,10 @@ class WatchPolicy(Model):
     apply: ApplySettings = ApplySettings()
     """How plans are carried out."""
 
-    @field_validator("hot", "hold", "margin", "cool")
+    @field_validator("hot", "hold", "margin", "cool", "habits")
     @classmethod
     def _is_of_this_policy(cls, value: Any, info: ValidationInfo) -> Any:
-        chosen, owner = info.data.get("policy"), "cool" if info.field_name == "cool" else "balance"
+        chosen, owner = info.data.get("policy"), "cool" if info.field_name in ("cool", "habits") else "balance"
         default = cls.model_fields[str(info.field_name)].default
         if chosen is not None and chosen != owner and value != default:
             facts = {"owner": owner, "chosen": chosen}
@@ -120,7 +123,8 @@ class WatchPolicy(Model):
         """
         from vhal.spec.load import load_model
 
-        return load_model(path, cls)
+        found = load_model(path, cls)
+        return found if found.habits is None else found.replace(habits=str(Path(path).parent / found.habits))
 
     def is_quiet(self, at_s: float) -> bool:
         """Return whether nothing is to be moved at a time, in seconds since the epoch."""

@@ -26,8 +26,9 @@ from vhal.fleet.plan import Plan
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
 from vhal.fleet.watch.cool import cool, heat
-from vhal.fleet.watch.habit import Habit, learn
+from vhal.fleet.watch.habit import learn
 from vhal.fleet.watch.lately import Lately
+from vhal.fleet.watch.learned import Memory
 from vhal.fleet.watch.policy import WatchPolicy
 from vhal.journal import Journal, opened
 from vhal.operation import part
@@ -86,6 +87,10 @@ class Watch:
         now_s: Tells the time, in seconds since the epoch.
         wait: Lets so many seconds pass; None waits for them, or for :meth:`stop`.
         on_event: Told of each move.
+
+    Raises:
+        vhal.errors.InvalidSpec: The policy's file of habits is of another version of vhal.
+        vhal.errors.AccessDenied: It can't be read.
     """
 
     def __init__(
@@ -259,14 +264,16 @@ class _ByHeat:
 
 
 class _ByHabit:
-    """By what machines are used to: policy ``cool``. It knows nothing at first, and learns with each look."""
+    """By what machines are used to: policy ``cool``. It learns with each look, and knows at first what is in a file."""
 
     def __init__(self, policy: WatchPolicy) -> None:
         self._settings = policy.cool.replace(rest_s=policy.cool_down_s)
-        self._habits: dict[str, Habit] = {}
+        self._memory = Memory(policy.habits)
+        self._habits = self._memory.habits
 
     def look(self, snapshot: FleetSnapshot) -> _Sight:
         self._habits = learn(self._habits, snapshot)
+        self._memory.keep(self._habits, snapshot.taken_s)
         if not any(habit.weight for habit in self._habits.values()):
             return _Sight(reason=NOTHING_KNOWN, decision=Decision.COOL)
         hot = heat(snapshot, self._habits, self._settings)
