@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,10 +177,11 @@ def test_what_was_left_in_the_middle_is_listed_and_gone_on_with(cli: Cli, tmp_pa
 
 def test_a_dead_host_is_evacuated_only_when_it_is_fenced(cli: Cli, tmp_path: Path, world: World) -> None:
     last, specs = tmp_path / "last.json", tmp_path / "specs"
-    cli("fleet", "capture", str(last))
-    specs.mkdir()
-    (specs / "web.toml").write_text('name = "web"\ncpus = 1\nmemory = "4GiB"\n')
-    words = ("fleet", "evacuate", "a", "--last", str(last), "--specs", str(specs))
+    (captured,) = cli.items("fleet", "capture", str(last), "--specs", str(specs))
+    assert captured["specs"] == 2
+    assert stat.S_IMODE((specs / "a" / "web.json").stat().st_mode) == 0o600
+    (specs / "a" / "db.json").unlink()
+    words = ("fleet", "evacuate", "a", "--last", str(last), "--specs", str(specs / "a"))
     assert cli.error(*words[:-1], str(tmp_path / "none"), code=3)["code"] == "not-found"
     assert cli.error(*words, "--fenced", "power cut", code=5)["code"] == "not-fenced"
     world.inject(Fault(at="describe.begin", kind="host-crash", host="a"))
@@ -187,9 +189,59 @@ def test_a_dead_host_is_evacuated_only_when_it_is_fenced(cli: Cli, tmp_path: Pat
     assert "1. web  a → " in shown
     assert "db isn't started elsewhere: what it was made from isn't known here" in " ".join(shown.split())
     assert cli.error(*words, code=5)["code"] == "not-fenced"
-    (applied,) = cli.items(*words, "--fenced", "power cut at the switch")
+    # Who evacuates by a script must not believe that all machines run again.
+    told = cli(*words, "--fenced", "power cut at the switch", "--json", code=4)
+    (applied,) = json.loads(told.stdout)["items"]
     assert [move["outcome"] for move in applied["moves"]] == ["moved"]
+    assert applied["notes"][0].startswith("left: db isn't started elsewhere")
+    assert "1 machines that ran on a run nowhere: db isn't" in json.loads(told.stderr)["message"]
     assert "web" in names("b") + names("c")
+    (specs / "a" / "db.toml").write_text('name = "db"\nmemory = "4GiB"\n')
+    cli(*words, "--fenced", "power cut at the switch")
+    assert "db" in names("b") + names("c")
+
+
+def test_two_specs_of_one_machine(cli: Cli, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.toml").write_text('name = "web"\n')
+    words = ("fleet", "evacuate", "a", "--last", str(tmp_path / "last.json"), "--specs", str(tmp_path))
+    (tmp_path / "fleet.toml").unlink()
+    error = cli.error(*words, code=2)
+    assert error["message"] == f"{tmp_path / 'one.toml'} and {tmp_path / 'two.toml'} are both of machine 'web'"
+    assert error["hint"]
+
+
+def test_specs_of_machines_that_vhal_did_not_make(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vhal.Machine, "seen", property(lambda each: each.info().model_copy(update={"spec": None})))
+    words = ("fleet", "capture", str(tmp_path / "last.json"), "--specs")
+    told = cli(*words, str(tmp_path / "specs"))
+    assert told.stdout.endswith("3 hosts, 2 machines, 0 specs\n")
+    assert "warning: vhal didn't make " in told.stderr
+    error = cli.error(*words, str(tmp_path / "last.json" / "specs"), code=6)
+    assert (error["code"], "can't be made" in error["message"]) == ("access-denied", True)
+
+
+# a plan in a file
+
+
+def test_a_drain_is_planned_by_one_and_carried_out_by_another(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "drain.json"
+    with vhal.connect("mock:///a") as host:
+        host.create(vhal.MachineSpec(name="huge", memory="55GiB"))
+    for name in "bc":
+        with vhal.connect(f"mock:///{name}") as other:
+            other.create(vhal.MachineSpec(name=f"on-{name}", memory="35GiB"))
+    cli("fleet", "drain", "a", "--dry-run", "--output", str(path))
+    assert names("a") == ["db", "huge", "web"]
+    error = json.loads(cli("fleet", "apply", str(path), "--json", code=4).stderr)
+    assert "1 machines are still on a: huge stays on a" in error["message"]
+    with vhal.connect("mock:///b") as other:
+        other.create(vhal.MachineSpec(name="late", memory="24GiB"))
+    (back,) = cli.items("fleet", "restore", "a", "--dry-run", "-o", str(path))
+    assert Plan.load(path).kind == "restore"
+    (applied,) = cli.items("fleet", "apply", str(path))
+    assert applied["notes"] == back["notes"] == []
+    assert names("a") == ["db", "huge", "web"]
 
 
 # watching
@@ -222,6 +274,26 @@ def test_a_hot_fleet_is_cooled(cli: Cli, tmp_path: Path, monkeypatch: pytest.Mon
     lines = cli("fleet", "watch", "--policy", str(policy), "--looks", "1").stdout.splitlines()
     assert lines[0].endswith("moved: 2 of 2 moves in " + lines[0].split()[-2] + " s")
     assert names("a") == []
+
+
+def test_what_a_watch_could_not_move_is_told(
+    cli: Cli, tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vhal.fleet.watch.watch.heats", lambda snapshot: {"a": 0.95})
+    monkeypatch.setattr(
+        "vhal.fleet.watch.watch.plan_balance",
+        lambda now, settings: plan_drain(now, ["a"]).replace(kind="balance", emptied=()),
+    )
+    world.inject(Fault(at="migration.transfer.round", machine="web", times=None))
+    policy = tmp_path / "policy.toml"
+    policy.write_text("hold = 1\ncool_down_s = 0\n[apply]\nreplans = 0\n")
+    words = ("fleet", "watch", "--policy", str(policy), "--looks", "1")
+    lines = cli(*words).stdout.splitlines()
+    assert "moved: 1 of 2 moves in " in lines[0]
+    assert "web: failed: machine 'web' could not be moved" in lines[-1]
+    assert "an injected fault" in lines[-1]
+    applied = json.loads(cli(*words, "--json").stdout)["applied"]
+    assert [(each["move"]["machine"], each["outcome"]) for each in applied["moves"]] == [("web", "failed")]
 
 
 def test_a_policy_that_makes_no_sense(cli: Cli, tmp_path: Path) -> None:

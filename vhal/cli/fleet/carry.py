@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 dry = click.option("--dry-run", is_flag=True, help="Show the plan, and move nothing.")
+output = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the plan to a file, too: 'vhal fleet apply' carries it out.",
+)
 
 
 def limits(function: F) -> F:
@@ -67,6 +74,7 @@ def planned(
     snapshot: FleetSnapshot | None,
     views: Mapping[str, Any],
     call: Callable[[], Applied] | None,
+    output: Path | None = None,
 ) -> None:
     """Show a plan as it was wanted, and carry it out if there is a call for that.
 
@@ -76,21 +84,54 @@ def planned(
         snapshot: What it was made from.
         views: What the options of :func:`vhal.cli.fleet.show.views` say.
         call: Carries it out; None for a dry run.
+        output: The file to write it to, too.
+
+    Raises:
+        vhal.errors.InsufficientResources: It was carried out, and is about a host that isn't empty after it, or whose
+            machines don't all run elsewhere.
     """
+    if output is not None:
+        plan.save(output)
     if call is None:
         tell(session, plan, snapshot, **views)
         return
     draw(session, plan, snapshot, **views)
     for note in plan.notes:
         session.note(note)
-    carry(session, call)
+    carry(session, call, plan.notes)
+    _refuse_left(plan)
 
 
-def carry(session: Session, call: Callable[[], Applied]) -> None:
-    """Carry a plan out with progress, print what came of it, and fail if a move did. Ctrl-C aborts it."""
+def _refuse_left(plan: Plan) -> None:
+    from vhal.errors import InsufficientResources
+    from vhal.fleet.moves.emptying import LEFT
+
+    # Whoever switches the host off next, by a script, must not believe that it is empty; nor that all is well again.
+    left = [note.removeprefix(LEFT) for note in plan.notes if note.startswith(LEFT)]
+    hosts = ", ".join(plan.emptied)
+    if left and plan.kind == "drain":
+        raise InsufficientResources(
+            f"{len(left)} machines are still on {hosts}: {'; '.join(left)}",
+            hint="make room or stop them, then drain again",
+        )
+    if left and plan.kind == "evacuate":
+        raise InsufficientResources(
+            f"{len(left)} machines that ran on {hosts} run nowhere: {'; '.join(left)}",
+            hint="once the reasons are gone, evacuate again; what has its disks on the host can't be started elsewhere",
+        )
+
+
+def carry(session: Session, call: Callable[[], Applied], notes: Sequence[str] = ()) -> None:
+    """Carry a plan out with progress, print what came of it, and fail if a move did. Ctrl-C aborts it.
+
+    Args:
+        session: How to print.
+        call: Carries it out.
+        notes: Of the plan, for programs.
+    """
     applied = follow(session, vhal.begin(call))
     if session.json:
-        document([applied.model_dump(mode="json")])
+        document([{**applied.model_dump(mode="json"), "notes": list(notes)}])
     else:
         if applied.moves:
             table(

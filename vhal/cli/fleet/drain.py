@@ -10,9 +10,8 @@ import click
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
 from vhal.cli.fleet import opened, warn, which
-from vhal.cli.fleet.carry import dry, kept, limits, planned, settings
+from vhal.cli.fleet.carry import dry, kept, limits, output, planned, settings
 from vhal.cli.fleet.show import check, views
-from vhal.errors import InsufficientResources
 
 if TYPE_CHECKING:
     from vhal.fleet.moves.applied import Applied
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 @which
 @limits
 @views
+@output
 @dry
 @pass_session
 def drain(
@@ -35,6 +35,7 @@ def drain(
     strict: bool,
     plot: Path | None,
     html: Path | None,
+    output: Path | None,
     dry_run: bool,
     **given: Any,
 ) -> None:
@@ -44,7 +45,6 @@ def drain(
     is named with the reason; then the exit code is 4. After a move that failed, the rest is planned anew.
     """
     from vhal.fleet.moves.drain import plan_drain
-    from vhal.fleet.moves.emptying import LEFT
 
     check(plot, html)
     fleet = opened(session, file, urls)
@@ -56,14 +56,7 @@ def drain(
     def call() -> Applied:
         return fleet.apply(plan, settings(given), journal=journal, timeout_s=given["timeout"])
 
-    planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call)
-    left = [note.removeprefix(LEFT) for note in plan.notes if note.startswith(LEFT)]
-    if left and not dry_run:
-        # Whoever switches the host off next, by a script, must not believe that it is empty.
-        raise InsufficientResources(
-            f"{len(left)} machines are still on {', '.join(hosts)}: {'; '.join(left)}",
-            hint="make room or stop them, then drain again",
-        )
+    planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call, output)
 
 
 @verb("restore")
@@ -72,6 +65,7 @@ def drain(
 @which
 @limits
 @views
+@output
 @dry
 @pass_session
 def restore(
@@ -83,6 +77,7 @@ def restore(
     empty: bool,
     plot: Path | None,
     html: Path | None,
+    output: Path | None,
     dry_run: bool,
     **given: Any,
 ) -> None:
@@ -98,4 +93,4 @@ def restore(
     def call() -> Applied:
         return fleet.apply(plan, settings(given), journal=journal, timeout_s=given["timeout"])
 
-    planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call)
+    planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call, output)

@@ -10,6 +10,7 @@ import click
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session, Usage
 from vhal.cli.fleet import opened, over, warn, which
+from vhal.cli.fleet.carry import output
 from vhal.cli.fleet.show import check, tell, views
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--hot", type=click.FloatRange(0, 1), help="Mode hot, and above this share of its processors a host is hot."
 )
 @click.option("--budget", "budget_s", type=float, help="Seconds that planning may take.")
-@click.option("-o", "--output", type=_FILE, help="Write the plan to a file, too: 'vhal fleet apply' carries it out.")
+@output
 @which
 @over
 @views
