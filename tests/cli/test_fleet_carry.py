@@ -133,6 +133,12 @@ def test_a_plan_from_a_file(cli: Cli, tmp_path: Path) -> None:
     assert error["code"] == "plan-outdated"
     assert any("machine web was on a and is on" in line for line in error["differences"])
     assert cli.error("fleet", "apply", str(path), "--dry-run", code=4)["code"] == "plan-outdated"
+    assert (
+        "'--at-once': 0 is not in the range"
+        in cli.error("fleet", "apply", str(path), "--at-once", "0", code=2)["message"]
+    )
+    error = cli.error("fleet", "apply", str(planned(tmp_path)), "--bandwidth", "lots", code=2)
+    assert error["hint"].endswith("live-migration.md has every setting")
 
 
 @pytest.mark.parametrize("text", ["{}", "no json", '{"snapshot": "x", "moves": [{}]}'])

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -318,6 +319,10 @@ def test_a_policy_is_a_file(tmp_path: Path) -> None:
     [
         ("hot = 2", "hot"),
         ('quiet = ["25:00-26:00"]', "quiet"),
+        ('quiet = ["00:00-24:30"]', "quiet"),
+        ('quiet = ["24:00-06:00"]', "quiet"),
+        ('quiet = ["08:00-08:00"]', "quiet"),
+        ('quiet = "22:00-06:00"', "quiet"),
         ('zone = "Atlantis"', "zone"),
         ('zone = "../../etc/passwd"', "zone"),
         ("hott = 0.9", "hott"),
@@ -329,7 +334,26 @@ def test_a_policy_that_makes_no_sense(tmp_path: Path, text: str, path: str) -> N
     with pytest.raises(InvalidSpec) as caught:
         WatchPolicy.load(tmp_path / "policy.toml")
     assert path in [where for where, _ in caught.value.problems]
-    assert caught.value.hint
+    assert caught.value.hint is not None
+    assert ("watch-a-fleet.md" if path != "hott" else "'hot'") in caught.value.hint
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def test_quiet_hours_are_those_of_the_clock_on_the_wall() -> None:
+    """Berlin is an hour ahead in winter and two in summer; at 1:00 UTC on 29 March its clocks go from 2:00 to 3:00."""
+    policy = WatchPolicy(quiet=("22:00-03:00",), zone="Europe/Berlin")
+    quiet = ["2026-03-28T21:00Z", "2026-03-29T00:59Z", "2026-03-29T20:00Z", "2026-10-25T00:30Z", "2026-10-25T01:30Z"]
+    loud = ["2026-03-28T20:59Z", "2026-03-29T01:00Z", "2026-03-29T19:59Z", "2026-10-25T02:00Z"]
+    assert [policy.is_quiet(at(text)) for text in quiet] == [True] * 5
+    assert [policy.is_quiet(at(text)) for text in loud] == [False] * 4
+
+
+def test_a_whole_day_is_quiet() -> None:
+    policy = WatchPolicy(quiet=("00:00-24:00",), zone="UTC")
+    assert all(policy.is_quiet(at(text)) for text in ("2026-03-28T00:00Z", "2026-03-28T23:59Z", "2026-03-28T12:00Z"))
 
 
 def test_without_a_zone_it_is_this_machines_time() -> None:

@@ -36,8 +36,8 @@ def limits(function: F) -> F:
     """Add the options that say how moves are made; they are handed on as keywords for :func:`settings`."""
     for option in (
         timeout,
-        click.option("--per-host", type=int, help="Moves at once that one host takes part in."),
-        click.option("--at-once", "fleet", type=int, help="Moves at once in all."),
+        click.option("--per-host", type=click.IntRange(1, 1024), help="Moves at once that one host takes part in."),
+        click.option("--at-once", "fleet", type=click.IntRange(1, 1024), help="Moves at once in all."),
         click.option("--move-timeout", "move_timeout_s", type=Duration(), help="Undo a move that takes longer."),
         click.option("--live/--cold", default=None, help="While machines run (the default), or stop, move and start."),
         click.option("--bandwidth", metavar="SIZE", help="At most this much a second for each move: 100MiB."),

@@ -33,7 +33,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--hot", type=click.FloatRange(0, 1), help="Mode hot, and above this share of its processors a host is hot."
 )
-@click.option("--budget", "budget_s", type=float, help="Seconds that planning may take.")
+@click.option("--budget", "budget_s", type=click.FloatRange(0, min_open=True), help="Seconds that planning may take.")
 @output
 @which
 @over

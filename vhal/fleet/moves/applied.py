@@ -24,6 +24,8 @@ AtOnce = Annotated[int, Field(ge=1, le=1024)]
 class ApplySettings(Model):
     """How a plan shall be carried out."""
 
+    advice = "correct what is named; docs/reference/fleet.md has every setting of carrying plans out"
+
     per_host: AtOnce = 4
     """Moves at once that one host takes part in, as source or destination (vSphere: 4 on 1 GbE, 8 on 10 GbE)."""
     per_link: AtOnce = 2

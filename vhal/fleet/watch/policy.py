@@ -37,13 +37,15 @@ from vhal.fleet.watch.cool import CoolSettings
 from vhal.spec.model import Model
 from vhal.spec.units import Bytes
 
-_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(([01]\d|2[0-3]):([0-5]\d)|24:00)")
 
 Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
 
 
 class WatchPolicy(Model):
     """When to act, and how much at most."""
+
+    advice = "correct what is named; docs/how-to/watch-a-fleet.md has every setting"
 
     policy: Literal["balance", "cool"] = "balance"
     """What is done: ``balance`` cools hosts that have been busy to ``hot`` for ``hold`` looks, by what they do now;
@@ -70,7 +72,8 @@ class WatchPolicy(Model):
     cool_down_s: Seconds = 3600.0
     """How long a machine that was moved isn't moved again."""
     quiet: tuple[str, ...] = ()
-    """Times of the day when nothing is moved: ``08:00-18:00``, or over midnight, ``22:00-06:00``."""
+    """Times of the day when nothing is moved, by the clock on the wall: ``08:00-18:00``, or over midnight,
+    ``22:00-06:00``."""
     zone: str | None = None
     """What time that is: ``Europe/Berlin``; None for this machine's."""
     apply: ApplySettings = ApplySettings()
@@ -101,6 +104,10 @@ class WatchPolicy(Model):
         for text in value:
             if not _HOURS.fullmatch(text):
                 raise PydanticCustomError("quiet", "{text} are no times; 22:00-06:00 are some", {"text": text})
+            if len(set(text.split("-"))) == 1:
+                raise PydanticCustomError(
+                    "quiet", "{text} ends when it begins; the whole day is 00:00-24:00", {"text": text}
+                )
         return value
 
     @field_validator("zone")
