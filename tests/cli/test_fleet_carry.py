@@ -72,6 +72,10 @@ def test_a_drain_is_shown_made_and_taken_back(cli: Cli) -> None:
     assert names("a") == ["db", "web"]
     result = cli("fleet", "drain", "a", "--per-host", "1", "--bandwidth", "1GiB")
     assert [line.split()[3] for line in result.stdout.splitlines()[1:]] == ["moved", "moved"]
+    # Where no bar can be drawn there is a line for each move as it ends.
+    assert {line for line in result.stderr.splitlines() if line.endswith(": moved")} == {
+        f"{row[0]}: {row[1]} → {row[2]}: moved" for row in map(str.split, result.stdout.splitlines()[1:])
+    }
     assert "2 of 2 moves in" in result.stderr
     assert names("a") == []
     # It stays empty: another drain has only one host to go to.
@@ -79,8 +83,10 @@ def test_a_drain_is_shown_made_and_taken_back(cli: Cli) -> None:
     assert names("c") == ["db", "web"]
     cli("fleet", "restore", "b", "--empty")
     assert "bring" not in cli("fleet", "restore", "a", "--dry-run").stderr
-    (applied,) = cli.items("fleet", "restore", "a")
+    result = cli("fleet", "restore", "a", "--json")
+    (applied,) = json.loads(result.stdout)["items"]
     assert [move["outcome"] for move in applied["moves"]] == ["moved", "moved"]
+    assert result.stderr == ""
     assert names("a") == ["db", "web"]
     assert "nothing is to be brought back to a" in cli("fleet", "restore", "a").stderr
 

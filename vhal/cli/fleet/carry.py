@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,17 +12,21 @@ import click
 import vhal
 from vhal.cli.context import Session
 from vhal.cli.fleet.show import draw, tell
-from vhal.cli.output import document, table
+from vhal.cli.output import document, is_terminal, table
 from vhal.cli.params import Duration, timeout
 from vhal.cli.progress import follow
 
 if TYPE_CHECKING:
-    from vhal.fleet.moves.applied import Applied, ApplySettings, MoveResult
+    from vhal.fleet.moves.applied import Applied, ApplySettings, MoveEvent, MoveResult
+    from vhal.fleet.moves.carrier import OnEvent
     from vhal.fleet.plan import Plan
     from vhal.fleet.snapshot import FleetSnapshot
     from vhal.journal import Journal
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+Call = Callable[["OnEvent"], "Applied"]
+"""Carries a plan out, and tells of each move."""
 
 dry = click.option("--dry-run", is_flag=True, help="Show the plan, and move nothing.")
 output = click.option(
@@ -73,7 +78,7 @@ def planned(
     plan: Plan,
     snapshot: FleetSnapshot | None,
     views: Mapping[str, Any],
-    call: Callable[[], Applied] | None,
+    call: Call | None,
     output: Path | None = None,
 ) -> None:
     """Show a plan as it was wanted, and carry it out if there is a call for that.
@@ -121,7 +126,7 @@ def _refuse_left(plan: Plan) -> None:
         )
 
 
-def carry(session: Session, call: Callable[[], Applied], notes: Sequence[str] = ()) -> None:
+def carry(session: Session, call: Call, notes: Sequence[str] = ()) -> None:
     """Carry a plan out with progress, print what came of it, and fail if a move did. Ctrl-C aborts it.
 
     Args:
@@ -129,7 +134,14 @@ def carry(session: Session, call: Callable[[], Applied], notes: Sequence[str] = 
         call: Carries it out.
         notes: Of the plan, for programs.
     """
-    applied = follow(session, vhal.begin(call))
+
+    def tell(event: MoveEvent) -> None:
+        # A terminal has a bar instead.
+        if event.result is not None and not is_terminal(sys.stderr):
+            move = event.move
+            session.note(f"{move.machine}: {move.source} → {move.destination}: {event.result.outcome}")
+
+    applied = follow(session, vhal.begin(call, tell))
     if session.json:
         document([{**applied.model_dump(mode="json"), "notes": list(notes)}])
     else:

@@ -15,6 +15,7 @@ from vhal.cli.fleet.show import check, views
 
 if TYPE_CHECKING:
     from vhal.fleet.moves.applied import Applied
+    from vhal.fleet.moves.carrier import OnEvent
 
 
 @verb("drain")
@@ -53,8 +54,8 @@ def drain(
     plan = plan_drain(snapshot, hosts, strict=strict)
     warn(session, snapshot)
 
-    def call() -> Applied:
-        return fleet.apply(plan, settings(given), journal=journal, timeout_s=given["timeout"])
+    def call(on_event: OnEvent) -> Applied:
+        return fleet.apply(plan, settings(given), journal=journal, on_event=on_event, timeout_s=given["timeout"])
 
     planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call, output)
 
@@ -90,7 +91,7 @@ def restore(
     snapshot = fleet.snapshot(movable=True)
     plan = plan_restore(snapshot, host, journal, empty=empty)
 
-    def call() -> Applied:
-        return fleet.apply(plan, settings(given), journal=journal, timeout_s=given["timeout"])
+    def call(on_event: OnEvent) -> Applied:
+        return fleet.apply(plan, settings(given), journal=journal, on_event=on_event, timeout_s=given["timeout"])
 
     planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call, output)

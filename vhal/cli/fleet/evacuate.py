@@ -20,6 +20,7 @@ from vhal.errors import InvalidSpec, NotFound
 if TYPE_CHECKING:
     import vhal
     from vhal.fleet.moves.applied import Applied
+    from vhal.fleet.moves.carrier import OnEvent
 
 
 @verb("evacuate")
@@ -68,8 +69,8 @@ def evacuate(
     snapshot = fleet.snapshot()
     plan = plan_evacuate(snapshot, host, FleetSnapshot.load(last), specs)
 
-    def call() -> Applied:
-        return started(plan, fleet, specs, fenced, journal=journal, timeout_s=timeout)
+    def call(on_event: OnEvent) -> Applied:
+        return started(plan, fleet, specs, fenced, journal=journal, on_event=on_event, timeout_s=timeout)
 
     planned(session, plan, snapshot, {}, None if dry_run else call)
 

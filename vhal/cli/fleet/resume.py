@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,10 @@ from vhal.cli.context import Session
 from vhal.cli.fleet import opened, which
 from vhal.cli.fleet.carry import carry, kept, limits, settings
 from vhal.cli.output import document, table
+
+if TYPE_CHECKING:
+    from vhal.fleet.moves.applied import Applied
+    from vhal.fleet.moves.carrier import OnEvent
 
 
 @verb("resume")
@@ -42,4 +46,8 @@ def resume(session: Session, /, work: str | None, file: str | None, urls: tuple[
         return
     fleet = opened(session, file, urls)
     journal = kept()
-    carry(session, lambda: carried(work, fleet, settings(given), journal=journal, timeout_s=given["timeout"]))
+
+    def call(on_event: OnEvent) -> Applied:
+        return carried(work, fleet, settings(given), journal=journal, on_event=on_event, timeout_s=given["timeout"])
+
+    carry(session, call)
