@@ -152,7 +152,14 @@ def test_what_is_no_plan(cli: Cli, tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text)
     error = cli.error("fleet", "apply", str(tmp_path / "plan.json"), code=2)
     assert error["code"] == "invalid-spec"
-    assert cli.error("fleet", "apply", str(tmp_path / "none.json"), code=2)["hint"]
+    assert error["hint"] == "name a file of 'vhal fleet plan --output FILE', or make one anew"
+    assert cli.error("fleet", "apply", str(tmp_path / "none.json"), code=3)["hint"]
+
+
+def test_what_json_prints_is_no_file_of_a_plan(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(cli("fleet", "drain", "a", "--dry-run", "--json").stdout)
+    error = cli.error("fleet", "apply", str(tmp_path / "plan.json"), code=2)
+    assert error["hint"] == "that is what --json prints; 'vhal fleet plan --output FILE' writes the file"
 
 
 class Killed(BaseException):

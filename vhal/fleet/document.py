@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 from pydantic import ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from vhal.errors import InvalidSpec
+from vhal.errors import InvalidSpec, NotFound
 from vhal.spec.model import Model, invalid
 from vhal.spec.save import save
 
@@ -58,10 +58,13 @@ class Document(Model):
         """Return what is in a file.
 
         Raises:
+            vhal.errors.NotFound: There is no such file.
             vhal.errors.InvalidSpec: It can't be read, is something else, or is of another format.
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise NotFound(f"there is no file {path}", hint=f"name a file of '{cls.made_by}'") from None
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidSpec(f"{path} can't be read: {error}", hint=f"name a file of '{cls.made_by}'") from None
         return cls.read(text, str(path))
@@ -89,7 +92,12 @@ class Document(Model):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise invalid(where, error, cls, f"name a file of '{cls.made_by}', or make one anew") from None
+            found = invalid(where, error, cls)
+            # Nobody writes one by hand: that a name is near to another says nothing.
+            found.hint = f"name a file of '{cls.made_by}', or make one anew"
+            if '"api"' in text[:64]:
+                found.hint = f"that is what --json prints; '{cls.made_by}' writes the file"
+            raise found from None
 
 
 def _format(data: Any, known: Any) -> Any:
