@@ -126,7 +126,7 @@ def test_who_switches_a_host_off_by_a_script_is_told_that_it_is_not_empty(cli: C
     assert [move["outcome"] for move in json.loads(result.stdout)["items"][0]["moves"]] == ["moved", "moved"]
     error = json.loads(result.stderr)
     assert error["code"] == "insufficient"
-    assert "1 machines are still on a: huge stays on a: no host takes it" in error["message"]
+    assert "1 machines are still there: huge stays on a: no host takes it" in error["message"]
     assert names("a") == ["huge"]
 
 
@@ -253,7 +253,7 @@ def test_a_drain_is_planned_by_one_and_carried_out_by_another(cli: Cli, tmp_path
     cli("fleet", "drain", "a", "--dry-run", "--output", str(path))
     assert names("a") == ["db", "huge", "web"]
     error = json.loads(cli("fleet", "apply", str(path), "--json", code=4).stderr)
-    assert "1 machines are still on a: huge stays on a" in error["message"]
+    assert "1 machines are still there: huge stays on a" in error["message"]
     with vhal.connect("mock:///b") as other:
         other.create(vhal.MachineSpec(name="late", memory="24GiB"))
     (back,) = cli.items("fleet", "restore", "a", "--dry-run", "-o", str(path))

@@ -290,7 +290,7 @@ def test_a_drain_in_several_goes_is_brought_back_whole(journal: Journal) -> None
         plan = plan_drain(stand.snapshot(), ["a"])
         (left,) = plan.notes
         assert left.startswith("left: huge stays on a: no host takes it")
-        apply(plan, stand, journal=journal).check()
+        assert apply(plan, stand, journal=journal).left == (left.removeprefix("left: "),)
         # Room is made, and it is drained again, as the error says.
         stand.host("c").machine("third").migrate(stand.host("b"))
         if places(sim)["web"] == "c":

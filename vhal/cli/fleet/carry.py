@@ -92,8 +92,8 @@ def planned(
         output: The file to write it to, too.
 
     Raises:
-        vhal.errors.InsufficientResources: It was carried out, and is about a host that isn't empty after it, or whose
-            machines don't all run elsewhere.
+        vhal.errors.VhalError: A move failed, a host that was to be emptied isn't empty, or not all machines of a dead
+            one run elsewhere.
     """
     if output is not None:
         plan.save(output)
@@ -111,17 +111,11 @@ def _refuse_left(plan: Plan) -> None:
     from vhal.errors import InsufficientResources
     from vhal.fleet.moves.emptying import LEFT
 
-    # Whoever switches the host off next, by a script, must not believe that it is empty; nor that all is well again.
     left = [note.removeprefix(LEFT) for note in plan.notes if note.startswith(LEFT)]
-    hosts = ", ".join(plan.emptied)
-    if left and plan.kind == "drain":
-        raise InsufficientResources(
-            f"{len(left)} machines are still on {hosts}: {'; '.join(left)}",
-            hint="make room or stop them, then drain again",
-        )
     if left and plan.kind == "evacuate":
+        # Whoever does it by a script must not believe that all is well again.
         raise InsufficientResources(
-            f"{len(left)} machines that ran on {hosts} run nowhere: {'; '.join(left)}",
+            f"{len(left)} machines that ran on {plan.emptied[0]} run nowhere: {'; '.join(left)}",
             hint="once the reasons are gone, evacuate again; what has its disks on the host can't be started elsewhere",
         )
 

@@ -24,6 +24,7 @@ from vhal.fleet.members.inventory import known_uuid
 from vhal.fleet.moves.anew import anew
 from vhal.fleet.moves.applied import Applied, ApplySettings, MoveResult, Outcome
 from vhal.fleet.moves.carrier import Carrier, Hosts, OnEvent, Replan, steps
+from vhal.fleet.moves.emptying import LEFT
 from vhal.fleet.moves.outdated import refuse_outdated
 from vhal.fleet.moves.works import PLAN, refuse_strange
 from vhal.fleet.plan import Move, Plan
@@ -103,7 +104,7 @@ def apply(
         with book.begin(PLAN, data, steps(plan.moves)) as work:
             _cordon(work, plan, now)
             carrier = Carrier(fleet, now, settings, work, ctx, replan or anew(plan), on_event)
-            return carrier.run(dict(enumerate(plan.moves)))
+            return _looked_at(carrier.run(dict(enumerate(plan.moves))), plan, fleet)
 
 
 def _mark(fleet: Hosts, plan: Plan) -> None:
@@ -119,6 +120,25 @@ def _cordon(work: Held, plan: Plan, now: FleetSnapshot) -> None:
         cordon(work.journal, name, known_uuid(now.host(name)), HostStatus.DRAINING, f"work {work.id} emptied it")
     for name in plan.restored:
         uncordon(work.journal, name, known_uuid(now.host(name)))
+
+
+def _looked_at(applied: Applied, plan: Plan, fleet: Hosts) -> Applied:
+    """Return what came of a plan with what is on its emptied hosts: who switches them off must not believe too much.
+
+    That is looked at: a machine may have been on its way there when the plan was begun.
+    """
+    known = [note.removeprefix(LEFT) for note in plan.notes if note.startswith(LEFT)]
+    left: list[str] = []
+    for name in plan.emptied:
+        try:
+            there = sorted(machine.name for machine in fleet.host(name).machines())
+        except VhalError as error:
+            left.append(f"it isn't known whether {name} is empty: {error.message}")
+            continue
+        for machine in there:
+            why = f"{machine} stays on {name}: "
+            left.append(next((each for each in known if each.startswith(why)), f"{machine} is on {name}"))
+    return applied.replace(left=tuple(left))
 
 
 def _is_being_emptied(journal: Journal, host: SeenHost) -> bool:
@@ -192,7 +212,7 @@ def resume(
                 waiting[step.place] = move
         now = _marked(fleet.snapshot(), plan)
         carrier = Carrier(fleet, now, settings, held, ctx, replan or anew(plan), on_event)
-        return carrier.run(waiting, done)
+        return _looked_at(carrier.run(waiting, done), plan, fleet)
 
 
 def _settle(move: Move, step: Step, fleet: Hosts, settings: ApplySettings, ctx: Context) -> MoveResult | None:
