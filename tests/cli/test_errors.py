@@ -149,14 +149,17 @@ def test_a_program_reads_no_log_lines(on_a: vhal.Host) -> None:
 import logging
 import vhal
 from vhal.cli.app import app
-made = vhal.Host.machines
+from vhal.layers.guard import Guard
+made = Guard.machines
 def warns(*args, **settings):
     logging.getLogger("vhal.guard").warning("something is odd")
     return made(*args, **settings)
-vhal.Host.machines = warns
+Guard.machines = warns
 app.main({words!r}, prog_name="vhal")
 """
-    for words, said in (["list"], "something is odd\n"), (["list", "--json"], ""):
+    fleet = ["fleet", "hosts", "--url", "mock:///a"]
+    odd = "something is odd\n"
+    for words, said in (["list"], odd), (["list", "--json"], ""), (fleet, odd), ([*fleet, "--json"], ""):
         result = subprocess.run(
             [sys.executable, "-c", script.format(words=words)], capture_output=True, text=True, check=True, timeout=120
         )
