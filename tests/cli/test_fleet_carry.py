@@ -186,8 +186,10 @@ def killed(tmp_path: Path) -> str:
 def test_what_was_left_in_the_middle_is_listed_and_gone_on_with(cli: Cli, tmp_path: Path) -> None:
     assert cli.items("fleet", "resume") == []
     work = killed(tmp_path)
-    assert cli.items("fleet", "resume") == [{"work": work, "kind": "drain", "moves": 2}]
-    assert cli("fleet", "resume").stdout.splitlines()[1].split() == [work, "drain", "2", "1"]
+    (listed,) = cli.items("fleet", "resume")
+    assert sorted(listed.pop("hosts")) == ["a", "b", "c"]
+    assert listed == {"work": work, "kind": "drain", "moves": 2, "open": 1}
+    assert cli("fleet", "resume").stdout.splitlines()[1].split() == [work, "drain", "a,b,c", "2", "1"]
     (applied,) = cli.items("fleet", "resume", work)
     assert [move["outcome"] for move in applied["moves"]] == ["moved", "moved"]
     assert names("a") == []

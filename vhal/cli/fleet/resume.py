@@ -15,6 +15,7 @@ from vhal.cli.output import document, table
 if TYPE_CHECKING:
     from vhal.fleet.moves.applied import Applied
     from vhal.fleet.moves.carrier import OnEvent
+    from vhal.journal import Work
 
 
 @verb("resume")
@@ -29,20 +30,18 @@ def resume(session: Session, /, work: str | None, file: str | None, urls: tuple[
     one of its ends, and never runs twice.
     """
     from vhal.fleet.moves.apply import resume as carried
-    from vhal.fleet.moves.works import unfinished
-    from vhal.journal import Journal, StepState
+    from vhal.fleet.moves.works import hosts, unfinished
+    from vhal.journal import Journal
 
     if work is None:
         with Journal() as journal:
             found = unfinished(journal)
+        rows = [(each.id, each.data["kind"], list(hosts(each)), len(each.steps), _open(each)) for each in found]
         if session.json:
-            document({"work": each.id, "kind": each.data["kind"], "moves": len(each.steps)} for each in found)
-            return
-        rows = [
-            (each.id, each.data["kind"], len(each.steps), sum(step.state is not StepState.ENDED for step in each.steps))
-            for each in found
-        ]
-        table(["WORK", "KIND", "MOVES", "OPEN"], rows, right=["MOVES", "OPEN"])
+            document(dict(zip(("work", "kind", "hosts", "moves", "open"), row, strict=True)) for row in rows)
+        else:
+            lines = [(work, kind, ",".join(names), moves, left) for work, kind, names, moves, left in rows]
+            table(["WORK", "KIND", "HOSTS", "MOVES", "OPEN"], lines, right=["MOVES", "OPEN"])
         return
     fleet = opened(session, file, urls)
     journal = kept()
@@ -51,3 +50,10 @@ def resume(session: Session, /, work: str | None, file: str | None, urls: tuple[
         return carried(work, fleet, settings(given), journal=journal, on_event=on_event, timeout_s=given["timeout"])
 
     carry(session, call)
+
+
+def _open(work: Work) -> int:
+    """Return how many of its moves haven't ended."""
+    from vhal.journal import StepState
+
+    return sum(step.state is not StepState.ENDED for step in work.steps)

@@ -12,7 +12,7 @@ from vhal.errors import HostUnreachable, InsufficientResources, InvalidSpec, Not
 from vhal.fleet.cost import moved
 from vhal.fleet.moves.applied import MoveResult
 from vhal.fleet.moves.emptying import LEFT, Emptying, changes
-from vhal.fleet.moves.works import PLAN
+from vhal.fleet.moves.works import PLAN, hosts
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.room import Room
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
@@ -140,7 +140,7 @@ def _taken(journal: Journal, host: str, uuid: str) -> list[MoveResult]:
     taken: dict[str, MoveResult] = {}
     found = False
     for work in reversed(journal.works(PLAN)):
-        if host in work.data["emptied"] and work.data["hosts"].get(host) == uuid:
+        if host in work.data["emptied"] and hosts(work).get(host, uuid) == uuid:
             found = True
             results = [
                 MoveResult(move=Move(**step.data), **step.note) for step in work.steps if step.state is StepState.ENDED
@@ -149,7 +149,7 @@ def _taken(journal: Journal, host: str, uuid: str) -> list[MoveResult]:
                 result.move.id: result for result in results if result.outcome.arrived and result.move.source == host
             }
             taken = {**own, **taken}
-            if host not in work.data["again"]:
+            if host not in work.data.get("again", ()):
                 break
     if found:
         return list(taken.values())

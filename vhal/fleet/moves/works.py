@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from vhal.errors import Busy, NotFound
 from vhal.fleet.members.inventory import known_uuid
@@ -16,7 +16,7 @@ EVACUATION = "evacuation"
 """Machines of a dead host, started elsewhere: see :mod:`vhal.fleet.moves.evacuate`."""
 
 
-def refuse_emptying(journal: Journal, hosts: Collection[str]) -> None:
+def refuse_emptying(journal: Journal, names: Collection[str]) -> None:
     """Return if no process is emptying one of these hosts.
 
     Raises:
@@ -25,7 +25,7 @@ def refuse_emptying(journal: Journal, hosts: Collection[str]) -> None:
     for kind in (PLAN, EVACUATION):
         for work in journal.works(kind, ended=False):
             emptied = work.data["emptied"] if kind == PLAN else [work.data["host"]]
-            host = next((name for name in emptied if name in hosts), None)
+            host = next((name for name in emptied if name in names), None)
             if host is not None and work.under_way:
                 raise Busy(f"work {work.id} is emptying host {host}", hint="wait for its end, or abort it", host=host)
 
@@ -33,6 +33,12 @@ def refuse_emptying(journal: Journal, hosts: Collection[str]) -> None:
 def unfinished(journal: Journal) -> list[Work]:
     """Return the plans that were begun, haven't ended, and that nobody carries out, the oldest first."""
     return [work for work in journal.works(PLAN, ended=False) if not work.under_way]
+
+
+def hosts(work: Work) -> Mapping[str, str | None]:
+    """Return the hosts of a plan and their uuids; none of a plan that was written down before these were."""
+    found: Mapping[str, str | None] = work.data.get("hosts", {})
+    return found
 
 
 def refuse_strange(work: Work, now: FleetSnapshot) -> None:
@@ -45,7 +51,7 @@ def refuse_strange(work: Work, now: FleetSnapshot) -> None:
         vhal.errors.NotFound: One isn't in this fleet, or is another host that is called the same.
     """
     there = {host.name: known_uuid(host) for host in now.hosts}
-    for name, uuid in work.data["hosts"].items():
+    for name, uuid in hosts(work).items():
         if name not in there:
             why = "isn't in this fleet"
         elif uuid and there[name] and uuid != there[name]:
