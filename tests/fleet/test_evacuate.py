@@ -128,6 +128,16 @@ def test_a_snapshot_that_is_old_is_said_to_be(stand: Stand) -> None:
         assert ("what ran on a is known from 120 minutes ago" in plan.notes) is said
 
 
+def test_another_host_that_does_not_answer_is_told_of(stand: Stand) -> None:
+    """A machine that moved there since the snapshot would run twice, and nobody can look."""
+    last = stand.snapshot()
+    dies(stand.world)
+    stand.world.host("c").trouble.crash()
+    plan = plan_evacuate(stand.snapshot(), "a", last, SPECS)
+    assert any(note.startswith("c doesn't answer either: fence it, too") for note in plan.notes)
+    assert {move.destination for move in plan.moves} == {"b"}
+
+
 def test_without_fencing_nothing_is_started(stand: Stand, journal: Journal) -> None:
     plan, _ = planned(stand)
 

@@ -65,6 +65,11 @@ def plan_evacuate(now: FleetSnapshot, host: str, last: FleetSnapshot, specs: Map
         )
     age_s = now.taken_s - last.taken_s
     notes = [f"what ran on {host} is known from {age_s / 60:.0f} minutes ago"] if age_s >= OLD_S else []
+    notes += [
+        f"{each.name} doesn't answer either: fence it, too, unless no machine of {host} can have moved there since then"
+        for each in now.hosts
+        if each.status is HostStatus.UNREACHABLE and each.name != host
+    ]
     wanted: list[SeenMachine] = []
     elsewhere = {key: machine.host for machine in now.machines for key in (machine.id, machine.name)}
     for machine in last.on[host]:
