@@ -144,6 +144,11 @@ def test_a_terminal_gets_colours_unless_they_are_unwanted(
     assert "it failed" in printed.err
 
 
+def test_columns_are_aligned_whatever_is_in_them(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(["NAME", "N", "WHY"], [("機架", "1", "x"), ("cafe\u0301", "22", "y")], right=["N"])
+    assert capsys.readouterr().out.splitlines() == ["NAME   N  WHY", "機架   1  x", "cafe\u0301  22  y"]
+
+
 def test_a_program_reads_no_log_lines(on_a: vhal.Host) -> None:
     script = """
 import logging
