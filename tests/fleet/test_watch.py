@@ -126,6 +126,14 @@ def test_a_watch_that_is_begun_anew_moves_no_more(
         assert look(other).decision is Decision.MOVED
 
 
+def test_two_watches_at_once_move_no_more_than_one(journal: Journal) -> None:
+    limits = WatchPolicy(hold=1, moves_per_hour=1, cool_down_s=0)
+    with Busy(lambda name, at_s: 15.0) as fleet:
+        both = [Watch(fleet, limits, greedy, journal=journal, wait=lambda _: None).rounds() for _ in range(2)]
+        seen = [str(next(watch).decision) for _ in range(2) for watch in both]
+    assert seen == ["moved", "limited", "limited", "limited"]
+
+
 def test_moves_that_fail_are_not_tried_for_ever(journal: Journal) -> None:
     tried: list[MoveEvent] = []
     with Busy(lambda name, at_s: 15.0) as fleet:

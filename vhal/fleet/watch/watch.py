@@ -117,7 +117,6 @@ class Watch:
         self._on_event = on_event
         self._context = Context()
         self._lately = Lately(policy.cool_down_s)
-        self._knows_before = False
 
     def stop(self) -> None:
         """End it soon: nothing begins any more, and what is under way is undone or finished.
@@ -148,33 +147,28 @@ class Watch:
             return Round(at_s, Decision.FAILED, reason=str(error))
 
     def _look(self, at_s: float, journal: Journal) -> Round:
-        policy, snapshot = self._policy, self._fleet.snapshot()
-        if not self._knows_before:
-            self._lately.recall(at_s, journal, snapshot)
-            self._knows_before = True
-        if not self._dry_run and self._finish(at_s, journal):
-            snapshot = self._fleet.snapshot()
-        sight = self._way.look(snapshot)
+        policy = self._policy
+        if not self._dry_run:
+            self._finish(at_s, journal)
+        sight = self._way.look(self._fleet.snapshot())
         if sight.decision is not None:
             return Round(at_s, sight.decision, sight.hot, sight.reason)
         if policy.is_quiet(at_s):
             return Round(at_s, Decision.QUIET, sight.hot, f"{sight.reason}, but nothing is moved at this time")
         return self._act(at_s, sight.hot, journal)
 
-    def _finish(self, at_s: float, journal: Journal) -> bool:
-        """Go on with what was left in the middle, of this fleet and by a watch; return whether there was any."""
-        found = False
+    def _finish(self, at_s: float, journal: Journal) -> None:
+        """Go on with what a watch of this fleet left in the middle."""
         for work in unfinished(journal):
             if work.data["kind"] == "balance":
                 with suppress(NotFound):  # it is another fleet's
-                    applied = resume(work.id, self._fleet, journal=journal, on_event=self._on_event)
-                    self._lately.count(at_s, applied)
-                    found = True
-        return found
+                    self._lately.count(at_s, resume(work.id, self._fleet, journal=journal, on_event=self._on_event))
 
     def _act(self, at_s: float, hot: tuple[str, ...], journal: Journal) -> Round:
         # Who can move isn't asked before it matters: that is a call for each machine.
-        snapshot = self._lately.rested(self._fleet.snapshot(movable=True), at_s)
+        snapshot = self._fleet.snapshot(movable=True)
+        self._lately.recall(at_s, journal, snapshot)
+        snapshot = self._lately.rested(snapshot, at_s)
         plan = self._planner(snapshot)
         if not plan:
             return Round(at_s, Decision.NOTHING, hot, "; ".join(plan.notes) or "nothing is worth moving", plan)
