@@ -232,12 +232,27 @@ def test_two_specs_of_one_machine(cli: Cli, tmp_path: Path) -> None:
     assert error["hint"]
 
 
+def test_a_machine_that_leaves_while_specs_are_kept(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = vhal.Machine.info
+
+    def leave(each: vhal.Machine) -> vhal.MachineInfo:
+        if each.name == "web":
+            each.delete(force=True)
+        return told(each)
+
+    monkeypatch.setattr(vhal.Machine, "info", leave)
+    words = ("fleet", "capture", str(tmp_path / "last.json"), "--specs", str(tmp_path / "specs"))
+    assert cli.items(*words)[0]["specs"] == 1
+    assert [path.name for path in (tmp_path / "specs" / "a").iterdir()] == ["db.json"]
+
+
 def test_specs_of_machines_that_vhal_did_not_make(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vhal.Machine, "seen", property(lambda each: each.info().model_copy(update={"spec": None})))
+    told = vhal.Machine.info
+    monkeypatch.setattr(vhal.Machine, "info", lambda each: told(each).model_copy(update={"spec": None}))
     words = ("fleet", "capture", str(tmp_path / "last.json"), "--specs")
-    told = cli(*words, str(tmp_path / "specs"))
-    assert told.stdout.endswith("3 hosts, 2 machines, 0 specs\n")
-    assert "warning: vhal didn't make " in told.stderr
+    printed = cli(*words, str(tmp_path / "specs"))
+    assert printed.stdout.endswith("3 hosts, 2 machines, 0 specs\n")
+    assert "warning: vhal didn't make " in printed.stderr
     error = cli.error(*words, str(tmp_path / "last.json" / "specs"), code=6)
     assert (error["code"], "can't be made" in error["message"]) == ("access-denied", True)
 

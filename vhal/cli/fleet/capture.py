@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,13 @@ from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
 from vhal.cli.fleet import opened, over, warn, which
 from vhal.cli.output import document
-from vhal.errors import AccessDenied, VhalError
+from vhal.errors import AccessDenied, NotFound, VhalError
 from vhal.spec.save import save
 
 if TYPE_CHECKING:
     from vhal.fleet.fleet import Fleet
+    from vhal.host import Host
+    from vhal.spec.machine import MachineInfo
 
 
 @verb("capture")
@@ -53,7 +56,7 @@ def capture(
 def _keep_specs(session: Session, fleet: Fleet, folder: Path) -> int:
     """Write down what machines were made from, as far as that is known; return of how many."""
     kept, unknown = 0, []
-    for name, machines in fleet.ask(lambda host: host.machines()).items():
+    for name, machines in fleet.ask(_infos).items():
         if isinstance(machines, VhalError):
             continue  # its last specs stay: it may be dead
         try:
@@ -63,12 +66,20 @@ def _keep_specs(session: Session, fleet: Fleet, folder: Path) -> int:
                 f"{folder / name}: can't be made: {error.strerror}", hint="name another folder"
             ) from None
         for machine in machines:
-            spec = machine.seen.spec
-            if spec is None:
+            if machine.spec is None:
                 unknown.append(machine.name)
             else:
-                save(folder / name / f"{spec.name}.json", spec.model_dump_json(indent=2) + "\n")
+                save(folder / name / f"{machine.spec.name}.json", machine.spec.model_dump_json(indent=2) + "\n")
                 kept += 1
     if unknown:
         session.note(f"warning: vhal didn't make {', '.join(unknown)}, so what they were made from isn't known")
     return kept
+
+
+def _infos(host: Host) -> list[MachineInfo]:
+    """Return what is known of a host's machines: asked one by one, since lists of them may have no specs."""
+    found = []
+    for machine in host.machines():
+        with suppress(NotFound):  # it has left meanwhile
+            found.append(machine.info())
+    return found
