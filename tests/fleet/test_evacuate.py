@@ -98,6 +98,15 @@ def test_a_shared_disk_is_used_where_it_is(stand: Stand) -> None:
     assert any("db isn't started elsewhere: what it was made from isn't known" in note for note in plan.notes)
 
 
+def test_one_that_was_made_and_never_started_is_told_of(stand: Stand) -> None:
+    last = stand.snapshot()
+    dies(stand.world)
+    stand.host("b").create(SPECS["web"])
+    plan = plan_evacuate(stand.snapshot(), "a", last, SPECS)
+    assert "left: web is stopped on b: start it there, or delete it" in plan.notes
+    assert [move.machine for move in plan.moves] == ["db"]
+
+
 def test_it_has_the_room_that_its_spec_wants(stand: Stand, journal: Journal) -> None:
     """It was made smaller since, and is as large as it was when it is made again."""
     stand.host("b").create(vhal.MachineSpec(name="small", memory="30GiB"))

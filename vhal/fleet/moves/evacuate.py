@@ -71,11 +71,14 @@ def plan_evacuate(now: FleetSnapshot, host: str, last: FleetSnapshot, specs: Map
         if each.status is HostStatus.UNREACHABLE and each.name != host
     ]
     wanted: list[SeenMachine] = []
-    elsewhere = {key: machine.host for machine in now.machines for key in (machine.id, machine.name)}
+    elsewhere = {key: machine for machine in now.machines for key in (machine.id, machine.name)}
     for machine in last.on[host]:
-        place, spec = elsewhere.get(machine.id) or elsewhere.get(machine.name), specs.get(machine.name)
-        if place:
-            notes.append(f"a machine {machine.name} is on {place} already")
+        there, spec = elsewhere.get(machine.id) or elsewhere.get(machine.name), specs.get(machine.name)
+        if there is not None and (there.state.active or not machine.state.active):
+            notes.append(f"a machine {machine.name} is on {there.host} already")
+        elif there is not None:
+            # Made by an evacuation that died before it was started, or another one: who looks at it knows.
+            notes.append(f"{LEFT}{machine.name} is {there.state} on {there.host}: start it there, or delete it")
         elif not machine.state.active:
             notes.append(f"{machine.name} isn't started elsewhere: it was {machine.state}")
         elif spec is None or (why := _lost(spec)):
