@@ -55,7 +55,8 @@ def apply(
     :mod:`vhal.fleet.members.cordon`. A move begins when those it needs are over and
     nothing limits it; if its machine, its destination or a rule is no longer as planned, it isn't begun. After a move
     that failed, what is under way is ended, and the rest is planned anew, as :func:`vhal.fleet.moves.anew.anew` says;
-    where nobody can, or wants to (``settings.replans``), what doesn't depend on it goes on.
+    where nobody can, or wants to (``settings.replans``), what doesn't depend on it goes on. Machines that a host
+    refuses are planned to go to others, as soon as all else is over.
 
     Args:
         plan: What to move.
