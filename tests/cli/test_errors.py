@@ -144,19 +144,27 @@ def test_a_terminal_gets_colours_unless_they_are_unwanted(
     assert "it failed" in printed.err
 
 
+def test_columns_are_aligned_whatever_is_in_them(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(["NAME", "N", "WHY"], [("機架", "1", "x"), ("cafe\u0301", "22", "y")], right=["N"])
+    assert capsys.readouterr().out.splitlines() == ["NAME   N  WHY", "機架   1  x", "cafe\u0301  22  y"]
+
+
 def test_a_program_reads_no_log_lines(on_a: vhal.Host) -> None:
     script = """
 import logging
 import vhal
 from vhal.cli.app import app
-made = vhal.Host.machines
+from vhal.layers.guard import Guard
+made = Guard.machines
 def warns(*args, **settings):
     logging.getLogger("vhal.guard").warning("something is odd")
     return made(*args, **settings)
-vhal.Host.machines = warns
+Guard.machines = warns
 app.main({words!r}, prog_name="vhal")
 """
-    for words, said in (["list"], "something is odd\n"), (["list", "--json"], ""):
+    fleet = ["fleet", "hosts", "--url", "mock:///a"]
+    odd = "something is odd\n"
+    for words, said in (["list"], odd), (["list", "--json"], ""), (fleet, odd), ([*fleet, "--json"], ""):
         result = subprocess.run(
             [sys.executable, "-c", script.format(words=words)], capture_output=True, text=True, check=True, timeout=120
         )

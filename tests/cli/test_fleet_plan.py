@@ -75,7 +75,7 @@ def test_what_is_hot_is_said_in_mode_hot_only(cli: Cli, saved: str) -> None:
 
 
 def test_a_file_that_is_none_is_refused(cli: Cli, tmp_path: Path) -> None:
-    assert cli.error("fleet", "plan", "--from", str(tmp_path / "none"), code=2)["hint"]
+    assert cli.error("fleet", "plan", "--from", str(tmp_path / "none"), code=3)["hint"]
     (tmp_path / "odd").write_text('{"format": 99, "hosts": []}')
     assert "make it anew, or update" in cli.error("fleet", "plan", "--from", str(tmp_path / "odd"), code=2)["message"]
 

@@ -183,7 +183,8 @@ def test_what_is_no_plan_is_refused(cli: Cli, tmp_path: Path, text: str, said: s
 
 
 def test_a_plan_that_isnt_there(cli: Cli, tmp_path: Path) -> None:
-    error = cli.error("fleet", "show", str(tmp_path / "p.json"), code=2)
+    error = cli.error("fleet", "show", str(tmp_path / "p.json"), code=3)
+    assert error["code"] == "not-found"
     assert error["hint"] == "name a file of 'vhal fleet plan --output FILE'"
 
 

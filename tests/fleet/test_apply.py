@@ -433,8 +433,12 @@ def test_what_a_listener_raises_ends_it(journal: Journal, kind: str, where: str)
 
 def test_hosts_that_are_emptied_are_marked_first(journal: Journal) -> None:
     with Stand(world(THREE)) as fleet:
-        apply(fleet.plan(("web", "b"), emptied=("a",), kind="drain"), fleet, journal=journal).check()
+        applied = apply(fleet.plan(("web", "b"), emptied=("a",), kind="drain"), fleet, journal=journal)
         assert fleet.marks == {"a": HostStatus.DRAINING}
+    assert applied.left == ("db is on a", "job is on a")
+    with pytest.raises(InsufficientResources, match="2 machines are still there: db is on a; job is on a") as caught:
+        applied.check()
+    assert caught.value.hint
 
 
 def test_outcomes_say_whether_it_arrived() -> None:

@@ -284,6 +284,39 @@ def test_a_drain_and_back(journal: Journal) -> None:
         assert cordons(journal) == []
 
 
+def test_a_drain_in_several_goes_is_brought_back_whole(journal: Journal) -> None:
+    sim = world({"a": {"web": 8, "huge": 56}, "b": {"second": 10}, "c": {"third": 10}})
+    with Stand(sim, [Stay(machines=Selector("name=*d"))]) as stand:
+        plan = plan_drain(stand.snapshot(), ["a"])
+        (left,) = plan.notes
+        assert left.startswith("left: huge stays on a: no host takes it")
+        assert apply(plan, stand, journal=journal).left == (left.removeprefix("left: "),)
+        # Room is made, and it is drained again, as the error says.
+        stand.host("c").machine("third").migrate(stand.host("b"))
+        if places(sim)["web"] == "c":
+            stand.host("c").machine("web").migrate(stand.host("b"))
+        apply(plan_drain(stand.snapshot(), ["a"]), stand, journal=journal).check()
+        assert places(sim)["huge"] == "c"
+        apply(plan_restore(stand.snapshot(), "a", journal), stand, journal=journal).check()
+        assert places(sim) == {"web": "a", "huge": "a", "second": "b", "third": "b"}
+
+
+def test_a_drain_after_a_restore_is_another_one(journal: Journal) -> None:
+    with Stand(world({"a": {"web": 8, "db": 4}, "b": {}, "c": {}})) as stand:
+        apply(plan_drain(stand.snapshot(), ["a"]), stand, journal=journal).check()
+        apply(plan_restore(stand.snapshot(), "a", journal, empty=True), stand, journal=journal).check()
+        stand.host(places(stand.world)["db"]).machine("db").migrate(stand.host("a"))
+        apply(plan_drain(stand.snapshot(), ["a"]), stand, journal=journal).check()
+        assert ways(plan_restore(stand.snapshot(), "a", journal)) == {"db": "a"}
+
+
+def test_what_was_drained_of_another_host_of_that_name_is_not_brought_back(journal: Journal) -> None:
+    with Stand(world({"a": {"web": 8}, "b": {}})) as one, Stand(world({"a": {}, "b": {}})) as other:
+        apply(plan_drain(one.snapshot(), ["a"]), one, journal=journal).check()
+        with pytest.raises(NotFound, match="knows of no drain of a"):
+            plan_restore(other.snapshot(), "a", journal)
+
+
 def test_what_no_longer_fits_is_not_brought_back(journal: Journal) -> None:
     with Stand(world({"a": {"web": 40}, "b": {"new": 30}, "c": {}})) as stand:
         apply(plan_drain(stand.snapshot(), ["a"]), stand, journal=journal).check()

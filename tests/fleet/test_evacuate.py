@@ -77,7 +77,7 @@ def test_what_can_be_started_elsewhere_is(stand: Stand, journal: Journal) -> Non
     assert sorted(plan.notes) == [
         "left: box isn't started elsewhere: what a container wrote is on its host only",
         "left: local isn't started elsewhere: its disk 0 is on the dead host only, or nobody said that it is shared",
-        "left: off isn't started elsewhere: it was stopped",
+        "off isn't started elsewhere: it was stopped",
     ]
     applied = evacuate(plan, stand, SPECS, CUT, journal=journal).check()
     assert running(stand.world) == {move.machine: move.destination for move in plan.moves}
@@ -96,6 +96,55 @@ def test_a_shared_disk_is_used_where_it_is(stand: Stand) -> None:
     plan = plan_evacuate(stand.snapshot(), "a", last, {"web": shared})
     assert [move.machine for move in plan.moves] == ["web"]
     assert any("db isn't started elsewhere: what it was made from isn't known" in note for note in plan.notes)
+
+
+def test_one_that_was_made_and_never_started_is_told_of(stand: Stand) -> None:
+    last = stand.snapshot()
+    dies(stand.world)
+    stand.host("b").create(SPECS["web"])
+    plan = plan_evacuate(stand.snapshot(), "a", last, SPECS)
+    assert "left: web is stopped on b: start it there, or delete it" in plan.notes
+    assert [move.machine for move in plan.moves] == ["db"]
+
+
+def test_it_has_the_room_that_its_spec_wants(stand: Stand, journal: Journal) -> None:
+    """It was made smaller since, and is as large as it was when it is made again."""
+    stand.host("b").create(vhal.MachineSpec(name="small", memory="30GiB"))
+    stand.host("c").create(vhal.MachineSpec(name="smaller", memory="20GiB"))
+    last = stand.snapshot()
+    dies(stand.world)
+    large = vhal.MachineSpec(name="web", cpus=2, memory="44GiB")
+    plan = plan_evacuate(stand.snapshot(), "a", last, {"web": large})
+    assert [(move.destination, move.memory) for move in plan.moves] == [("c", 44 << 30)]
+    assert [result.outcome for result in evacuate(plan, stand, {"web": large}, CUT, journal=journal).moves] == ["moved"]
+    huge = plan_evacuate(stand.snapshot(), "a", last, {"db": large.replace(name="db", memory="63GiB")})
+    assert any(note.startswith("left: db stays on a: no host takes it") for note in huge.notes)
+
+
+def test_a_disk_that_an_engine_made_of_an_image_is_lost(stand: Stand) -> None:
+    last = stand.snapshot()
+    dies(stand.world)
+    spec = vhal.MachineSpec(name="web", boot=vhal.BootImage(image="debian"))
+    notes = plan_evacuate(stand.snapshot(), "a", last, {"web": spec}).notes
+    assert "left: web isn't started elsewhere: the disk that it boots from is on the dead host only" in notes
+
+
+def test_a_snapshot_that_is_old_is_said_to_be(stand: Stand) -> None:
+    last = stand.snapshot()
+    dies(stand.world)
+    for age_s, said in ((30.0, False), (7200.0, True)):
+        plan = plan_evacuate(stand.snapshot().replace(taken_s=age_s), "a", last, SPECS)
+        assert ("what ran on a is known from 120 minutes ago" in plan.notes) is said
+
+
+def test_another_host_that_does_not_answer_is_told_of(stand: Stand) -> None:
+    """A machine that moved there since the snapshot would run twice, and nobody can look."""
+    last = stand.snapshot()
+    dies(stand.world)
+    stand.world.host("c").trouble.crash()
+    plan = plan_evacuate(stand.snapshot(), "a", last, SPECS)
+    assert any(note.startswith("c doesn't answer either: fence it, too") for note in plan.notes)
+    assert {move.destination for move in plan.moves} == {"b"}
 
 
 def test_without_fencing_nothing_is_started(stand: Stand, journal: Journal) -> None:
@@ -139,7 +188,7 @@ def test_what_runs_elsewhere_already_is_not_started_again(stand: Stand, journal:
     dies(stand.world)
     plan = plan_evacuate(stand.snapshot(), "a", last, SPECS)
     assert [move.machine for move in plan.moves] == ["web"]
-    assert "left: db isn't started elsewhere: it is on c already" in plan.notes
+    assert "a machine db is on c already" in plan.notes
     # And what somebody started between the plan and now.
     other = "c" if plan.moves[0].destination == "b" else "b"
     stand.host(other).create(SPECS["web"]).start()

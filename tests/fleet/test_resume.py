@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from vhal.driver.migration import MigrationPolicy
 from vhal.errors import Busy, NotFound, VhalError
 from vhal.fleet.moves.applied import ApplySettings, MoveEvent
 from vhal.fleet.moves.apply import apply, resume
+from vhal.fleet.moves.drain import plan_restore
 from vhal.fleet.moves.works import unfinished
 from vhal.fleet.rules import Apart
 from vhal.fleet.selector import Selector
@@ -212,3 +214,33 @@ def test_never_two_copies_and_never_a_broken_rule_whatever_fails(tmp_path: Path,
         # A destination that dies right after it took the machine over leaves a doubt that only people can end.
         doubtful = make().kind == "host-crash" and make().at == "migration.commit.end"
         assert bool(unfinished(journal)) is doubtful
+
+
+def test_it_is_gone_on_with_in_its_own_fleet_only(tmp_path: Path) -> None:
+    sim = world({"a": {"web": 4, "db": 4}, "b": {}, "c": {}})
+    with pytest.raises(Killed):
+        interrupted(tmp_path / "journal", sim, Life(12), LIVE)
+    # The first has other hosts, the second only hosts of the same names.
+    for names, said in (("xy", "isn't in this fleet"), ("abc", "is another host")):
+        with Stand(world({name: {} for name in names})) as other, Journal(tmp_path / "journal") as journal:
+            (work,) = unfinished(journal)
+            with pytest.raises(NotFound, match=f"{work.id} moves machines of host [abc], which {said}"):
+                resume(work.id, other, journal=journal)
+            assert [each.id for each in unfinished(journal)] == [work.id]
+            assert other.marks == {}
+    with Stand(sim) as fleet, Journal(tmp_path / "journal") as journal:
+        resume(unfinished(journal)[0].id, fleet, journal=journal).check()
+    assert places(sim) == WANTED
+
+
+def test_a_plan_that_was_written_down_without_its_hosts(tmp_path: Path) -> None:
+    """As it was at first: such a one is gone on with, and taken back."""
+    sim = world({"a": {"web": 4, "db": 4}, "b": {}, "c": {}})
+    with pytest.raises(Killed):
+        interrupted(tmp_path / "journal", sim, Life(12), LIVE)
+    with sqlite3.connect(tmp_path / "journal") as db:
+        db.execute("UPDATE works SET data = json_remove(data, '$.hosts', '$.again')")
+    with Stand(sim) as fleet, Journal(tmp_path / "journal") as journal:
+        resume(unfinished(journal)[0].id, fleet, journal=journal).check()
+        assert places(sim) == WANTED
+        assert {move.machine for move in plan_restore(fleet.snapshot(), "a", journal).moves} == set(WANTED)

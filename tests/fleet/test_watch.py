@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,56 @@ def test_no_more_than_so_much_in_an_hour(journal: Journal, limits: WatchPolicy) 
     assert "1 machines were moved in the last hour" in {each.reason for each in rounds}
 
 
+@pytest.mark.parametrize(
+    ("limits", "decision", "said"),
+    [
+        (WatchPolicy(hold=1, moves_per_hour=1, cool_down_s=0), "limited", "1 machines were moved in the last hour"),
+        (WatchPolicy(hold=1, memory_per_hour=Bytes("8GiB"), cool_down_s=0), "limited", "1 machines were moved"),
+        (WatchPolicy(hold=1), "nothing", "it was moved"),
+    ],
+)
+def test_a_watch_that_is_begun_anew_moves_no_more(
+    journal: Journal, limits: WatchPolicy, decision: str, said: str
+) -> None:
+    def only(now: FleetSnapshot) -> Plan:
+        (web,) = (each for each in now.machines if each.name == "web")
+        return greedy(now) if web.movable else Plan(snapshot=now.digest, notes=(web.reason,))
+
+    def look(fleet: Stand) -> Round:
+        (found,) = itertools.islice(Watch(fleet, limits, only, journal=journal).rounds(), 1)
+        return found
+
+    with Busy(lambda name, at_s: 15.0, {"a": {"web": 8}, "b": {}}) as fleet:
+        assert look(fleet).decision is Decision.MOVED
+        again = look(fleet)
+        assert (str(again.decision), said in again.reason) == (decision, True)
+    # What another fleet's watch moved is none of its business.
+    with Busy(lambda name, at_s: 15.0, {"a": {"web": 8}, "b": {}}) as other:
+        assert look(other).decision is Decision.MOVED
+
+
+def test_two_watches_at_once_move_no_more_than_one(journal: Journal) -> None:
+    limits = WatchPolicy(hold=1, moves_per_hour=1, cool_down_s=0)
+    with Busy(lambda name, at_s: 15.0) as fleet:
+        both = [Watch(fleet, limits, greedy, journal=journal, wait=lambda _: None).rounds() for _ in range(2)]
+        seen = [str(next(watch).decision) for _ in range(2) for watch in both]
+    assert seen == ["moved", "limited", "limited", "limited"]
+
+
+def test_moves_that_fail_are_not_tried_for_ever(journal: Journal) -> None:
+    tried: list[MoveEvent] = []
+    with Busy(lambda name, at_s: 15.0) as fleet:
+        fleet.world.inject(Fault(at="migration.transfer.round", times=None))
+        policy = WatchPolicy(hold=1, moves_per_hour=2, cool_down_s=2 * 3600)
+        rounds = watched(fleet, journal, policy, 4 * 60, on_event=tried.append)
+        assert set(places(fleet.world).values()) == {"a"}
+    assert (
+        len([event for event in tried if event.kind == "begun"]) == 6
+    )  # three machines, each of which rests for two of four hours
+    reasons = {each.plan.notes for each in rounds if each.decision is Decision.NOTHING and each.plan is not None}
+    assert reasons == {("nothing may be moved",)}
+
+
 def test_at_quiet_hours_nothing_is_moved(journal: Journal) -> None:
     policy = WatchPolicy(
         hold=1, quiet=("22:00-06:00", "12:00-13:00"), zone="UTC", every_s=1800, cool_down_s=0, margin=0
@@ -141,6 +192,22 @@ def test_what_was_left_in_the_middle_is_finished_first(journal: Journal) -> None
         assert decisions(watched(fleet, journal, WatchPolicy(), 1)) == ["cool"]
         assert places(fleet.world) == {"web": "b", "db": "c", "job": "a"}
     assert unfinished(journal) == []
+
+
+def test_what_another_fleet_left_in_the_middle_is_left_alone(journal: Journal) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(event: MoveEvent) -> None:
+        raise Killed
+
+    with Busy(lambda name, at_s: 1.0) as fleet, Busy(lambda name, at_s: 1.0, {"x": {"mail": 8}, "y": {}}) as other:
+        with pytest.raises(Killed):
+            apply(fleet.plan(("web", "b")), fleet, journal=journal, on_event=die)
+        assert decisions(watched(other, journal, WatchPolicy(), 2)) == ["cool", "cool"]
+        assert len(unfinished(journal)) == 1
+        watched(fleet, journal, WatchPolicy(), 1)
+        assert places(fleet.world)["web"] == "b"
 
 
 def test_it_stops_when_it_is_told_to(journal: Journal) -> None:
@@ -260,6 +327,10 @@ def test_a_policy_is_a_file(tmp_path: Path) -> None:
     [
         ("hot = 2", "hot"),
         ('quiet = ["25:00-26:00"]', "quiet"),
+        ('quiet = ["00:00-24:30"]', "quiet"),
+        ('quiet = ["24:00-06:00"]', "quiet"),
+        ('quiet = ["08:00-08:00"]', "quiet"),
+        ('quiet = "22:00-06:00"', "quiet"),
         ('zone = "Atlantis"', "zone"),
         ('zone = "../../etc/passwd"', "zone"),
         ("hott = 0.9", "hott"),
@@ -271,7 +342,26 @@ def test_a_policy_that_makes_no_sense(tmp_path: Path, text: str, path: str) -> N
     with pytest.raises(InvalidSpec) as caught:
         WatchPolicy.load(tmp_path / "policy.toml")
     assert path in [where for where, _ in caught.value.problems]
-    assert caught.value.hint
+    assert caught.value.hint is not None
+    assert ("watch-a-fleet.md" if path != "hott" else "'hot'") in caught.value.hint
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def test_quiet_hours_are_those_of_the_clock_on_the_wall() -> None:
+    """Berlin is an hour ahead in winter and two in summer; at 1:00 UTC on 29 March its clocks go from 2:00 to 3:00."""
+    policy = WatchPolicy(quiet=("22:00-03:00",), zone="Europe/Berlin")
+    quiet = ["2026-03-28T21:00Z", "2026-03-29T00:59Z", "2026-03-29T20:00Z", "2026-10-25T00:30Z", "2026-10-25T01:30Z"]
+    loud = ["2026-03-28T20:59Z", "2026-03-29T01:00Z", "2026-03-29T19:59Z", "2026-10-25T02:00Z"]
+    assert [policy.is_quiet(at(text)) for text in quiet] == [True] * 5
+    assert [policy.is_quiet(at(text)) for text in loud] == [False] * 4
+
+
+def test_a_whole_day_is_quiet() -> None:
+    policy = WatchPolicy(quiet=("00:00-24:00",), zone="UTC")
+    assert all(policy.is_quiet(at(text)) for text in ("2026-03-28T00:00Z", "2026-03-28T23:59Z", "2026-03-28T12:00Z"))
 
 
 def test_without_a_zone_it_is_this_machines_time() -> None:

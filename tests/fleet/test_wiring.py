@@ -71,6 +71,28 @@ def test_a_drain_whose_move_failed_looks_for_another_place(w: World, fleet: Flee
     assert outcomes(again) == ["db failed"]
 
 
+def test_machines_that_a_host_refuses_go_to_another_one(journal: Journal) -> None:
+    """Whether an engine is too old for a machine isn't known before it moves: the emptiest hosts are tried first."""
+    versions = {"a": "10.1.0", "old": "7.2.0", "older": "6.2.0", "new": "10.1.0"}
+    sim = World.from_spec(
+        {
+            "hosts": [{"name": name, "memory": "64GiB", "versions": {"qemu": each}} for name, each in versions.items()],
+            "machines": [
+                {"host": host, "running": True, "spec": {"name": f"{host}{n}", "cpus": 1, "memory": f"{gib}GiB"}}
+                for host, gib, count in (("a", 2, 8), ("new", 30, 1))
+                for n in range(count)
+            ],
+        }
+    )
+    with Fleet({name: sim.url(name) for name in versions}) as fleet:
+        applied = fleet.drain("a", journal=journal).check()
+    assert {name: place for name, place in places(sim).items() if place != "new"} == {}
+    told = outcomes(applied)
+    assert sum(each.endswith("moved") for each in told) == 8
+    assert [each for each in told if each.endswith("dropped")] == []
+    assert 8 <= sum(each.endswith("refused") for each in told) <= 16
+
+
 def test_the_balancer_moves_no_more_than_the_plan_had_left(w: World, fleet: Fleet, journal: Journal) -> None:
     plan = fleet.plan_balance(BalanceSettings(max_moves=2))
     failed = plan.moves[0].machine

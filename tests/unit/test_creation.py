@@ -103,6 +103,10 @@ def test_one_name_once_in_a_fleet(fleet: Fleet) -> None:
     with pytest.raises(AlreadyExists, match="machine 'web' in the fleet: on a") as raised:
         fleet.create(spec())
     assert raised.value.hint
+    # Where it would go is said all the same: one asks it of machines that are there, too.
+    explained = fleet.explain(spec())
+    assert explained.chosen is not None
+    assert explained.notes == ("there is a machine 'web' on a: this one needs another name to be made",)
 
 
 @pytest.mark.parametrize("given", [{"name": "web"}, "web"])

@@ -116,6 +116,15 @@ def test_one_address_twice(hosts: object, said: str) -> None:
     assert raised.value.hint
 
 
+def test_one_address_is_no_list_of_them() -> None:
+    with pytest.raises(InvalidConfig, match="'mock:///a' is one host, and a fleet is a list of them") as raised:
+        Fleet("mock:///a")
+    assert raised.value.hint == "give it as ['mock:///a']"
+    with pytest.raises(InvalidSpec) as wrong:
+        Fleet([3])  # type: ignore[list-item]
+    assert "fleet.md" in str(wrong.value.hint)
+
+
 def test_two_connections_to_one_host(w: World) -> None:
     driver = MockDriver(w.host("a"))
     with vhal.connect(driver) as one, vhal.connect(w.url("a")) as two:

@@ -57,6 +57,12 @@ def test_who_isnt_measured_teaches_nothing_and_who_is_gone_is_forgotten() -> Non
     assert learn(known, seen) == {"m": known["m"].replace(host="a")}
 
 
+def test_who_is_on_a_host_that_does_not_answer_is_not_forgotten() -> None:
+    known = {"m": Habit(mean=1, weight=3, host="a"), "n": Habit(mean=2, weight=3, host="b")}
+    seen = fleet(host("a", status=HostStatus.UNREACHABLE), host("b"))
+    assert learn(known, seen) == {"m": known["m"]}
+
+
 # what is counted
 
 

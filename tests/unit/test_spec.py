@@ -165,7 +165,7 @@ MALFORMED: list[tuple[dict[str, Any], str, str]] = [
     ({"disks": [{"image": ""}]}, "disks[0].image", "must match"),
     ({"disks": [{"size": "1GiB", "format": "vmdk"}]}, "disks[0].format", "'qcow2' or 'raw'"),
     ({"disks": [{"size": "1GiB", "name": "a"}, {"size": "1GiB", "name": "a"}]}, "disks", "two disks have one name"),
-    ({"disks": {"size": "1GiB"}}, "disks", "valid tuple"),
+    ({"disks": {"size": "1GiB"}}, "disks", "should be a list"),
     ({"nics": [{"mac": "01:00:00:00:00:00"}]}, "nics[0].mac", "unicast"),
     ({"nics": [{"mac": "5254.00aa.bbcc"}]}, "nics[0].mac", "must match"),
     ({"nics": [{"mac": "52:54:00:00:00:00\n"}]}, "nics[0].mac", "must match"),

@@ -15,8 +15,9 @@ from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session, Usage
 from vhal.cli.output import document
 from vhal.cli.params import Duration
-from vhal.errors import AccessDenied, HostUnreachable, InvalidConfig, NotFound, VhalError
+from vhal.errors import HostUnreachable, InvalidConfig, VhalError
 from vhal.fleet.members.ask import PATIENCE_S, ask
+from vhal.spec.save import save
 
 
 @verb("capture")
@@ -52,7 +53,7 @@ def capture(session: Session, names: tuple[str, ...], all_: bool, output: Path, 
     from vhal.capture import merged
 
     world = merged(parts.values())
-    write(output, json.dumps(world, indent=2) + "\n")
+    save(output, json.dumps(world, indent=2) + "\n")
     session.warn(list(dead.values()))
     if session.json:
         errors = [{"place": place, "error": error.as_dict()} for place, error in dead.items()]
@@ -85,19 +86,3 @@ def _incomplete(dead: dict[str, VhalError], count: int) -> VhalError:
         f"{len(dead)} of {count} hosts can't be captured, so nothing was written: {said}",
         hint="--partial writes the others down" if len(dead) < count else "'vhal hosts' shows what is wrong with each",
     )
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file that only its owner can read: all of it, or nothing."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # With its mode from the beginning: there is no moment at which others can read it.
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        new.replace(path)
-    except FileNotFoundError:
-        raise NotFound(f"there is no folder {path.parent}", hint="make it, or write elsewhere") from None
-    except OSError as error:
-        raise AccessDenied(f"{path}: can't be written: {error.strerror}", hint="look at its folder") from None
-    finally:
-        new.unlink(missing_ok=True)

@@ -54,15 +54,21 @@ class Session:
 
     def connect(self, where: str) -> Host:
         """Open a host. The caller closes it, or hands it to :meth:`keep`. Safe from any thread."""
-        import logging
-
         import vhal
 
-        if self.silent:
-            # Else Python prints the SDK's warnings on stderr, between what a program reads there.
-            logging.getLogger("vhal").addHandler(logging.NullHandler())
+        self.hush()
         self.registry()
         return vhal.connect(where)
+
+    def hush(self) -> None:
+        """Let the SDK's warnings be heard by nobody who wants to hear nothing.
+
+        Python prints them on stderr, between what a program reads there.
+        """
+        import logging
+
+        if self.silent:
+            logging.getLogger("vhal").addHandler(logging.NullHandler())
 
     def keep(self, host: Host) -> Host:
         """Close ``host`` when the command has ended."""

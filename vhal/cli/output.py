@@ -15,6 +15,7 @@ import click
 
 from vhal.errors import VhalError
 from vhal.fleet.show.letters import clean as clean
+from vhal.fleet.show.letters import wide
 
 API = "vhal/v1"
 """Version of the JSON documents; a field that exists keeps its meaning in it."""
@@ -51,11 +52,11 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], right: Colle
         _rich_table(headers, lines, right)
         return
     lines = [list(headers), *lines]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    justify = [str.rjust if header in right else str.ljust for header in headers]
+    widths = [max(map(wide, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        cells = zip(justify, line, widths, strict=True)
-        click.echo("  ".join(placed(cell, width) for placed, cell, width in cells).rstrip())
+        fills = [" " * (width - wide(cell)) for cell, width in zip(line, widths, strict=True)]
+        cells = zip(headers, line, fills, strict=True)
+        click.echo("  ".join(fill + cell if header in right else cell + fill for header, cell, fill in cells).rstrip())
 
 
 def details(facts: Iterable[tuple[str, object]]) -> None:

@@ -22,6 +22,8 @@ from vhal.spec.units import Bytes
 class MigrationPolicy(Model):
     """How a machine shall move. The defaults suit a guest of ordinary size on a network of ordinary speed."""
 
+    advice = "correct what is named; docs/how-to/live-migration.md has every setting"
+
     live: bool = True
     """Move a running machine while it runs. Without it: stop, move, start."""
     route: Literal["auto", "peer-to-peer", "managed"] = "auto"

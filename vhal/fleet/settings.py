@@ -20,6 +20,8 @@ class BalanceSettings(Model):
         vhal.errors.InvalidSpec: A value is out of its range.
     """
 
+    advice = "correct what is named; docs/reference/fleet.md has every setting of the balancer"
+
     mode: Literal["full", "minimal", "hot"] = "full"
     """``full`` makes hosts even; ``minimal`` only mends rules that are broken; ``hot`` stops when no host is hot."""
     objective: Literal["even", "ganeti", "ganeti-util", "ganeti-default"] = "even"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -24,6 +24,9 @@ class Model(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, ser_json_inf_nan="constants")
+
+    advice: ClassVar[str] = "correct what is named; 'vhal schema' describes every field of a spec"
+    """What to do about one that isn't valid, unless a name is near to that of a field."""
 
     def __init__(self, **data: Any) -> None:
         try:
@@ -97,7 +100,7 @@ def invalid(
     what: str,
     error: ValidationError,
     model: type[BaseModel],
-    hint: str = "correct what is named; 'vhal schema' describes every field of a spec",
+    hint: str | None = None,
 ) -> InvalidSpec:
     """Return pydantic's error as ours: a path as one would write it, and the reason, never the value.
 
@@ -105,7 +108,7 @@ def invalid(
         what: What to call it.
         error: What pydantic says.
         model: What it was to be.
-        hint: What to do, unless a name is near to that of a field.
+        hint: What to do, unless a name is near to that of a field; None for what the model says.
     """
     from vhal.spec.location import Location
 
@@ -117,7 +120,7 @@ def invalid(
     return InvalidSpec(
         f"{what} is not valid: {listed}{more}",
         problems=problems,
-        hint=f"did you mean {near!r}?" if near else hint,
+        hint=f"did you mean {near!r}?" if near else hint or getattr(model, "advice", Model.advice),
     )
 
 
@@ -131,6 +134,8 @@ def _reason(item: Any) -> str:
         return f"there is no {ctx['discriminator'].strip(chr(39))} {ctx['tag']!r}; there are {ctx['expected_tags']}"
     if item["type"] == "string_pattern_mismatch":
         return f"must match {item['ctx']['pattern']}"
+    if item["type"] == "tuple_type":
+        return "Input should be a list"  # what it is called in a file
     return str(item["msg"])
 
 

@@ -41,6 +41,7 @@ def opened(session: Session, file: str | None, urls: tuple[str, ...]) -> Fleet:
     from vhal.fleet.file import default_path
     from vhal.fleet.fleet import Fleet
 
+    session.hush()
     session.registry()
     if sum((bool(file), bool(urls), bool(session.where))) > 1:
         raise Usage("more than one of --fleet, --url and -H is given", "give one of them")

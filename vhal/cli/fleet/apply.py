@@ -15,6 +15,7 @@ from vhal.cli.fleet.show import check, views
 
 if TYPE_CHECKING:
     from vhal.fleet.moves.applied import Applied
+    from vhal.fleet.moves.carrier import OnEvent
 
 
 @verb("apply")
@@ -51,7 +52,7 @@ def apply(
     snapshot = fleet.snapshot()
     refuse_outdated(found, snapshot)
 
-    def call() -> Applied:
-        return fleet.apply(found, settings(given), journal=journal, timeout_s=given["timeout"])
+    def call(on_event: OnEvent) -> Applied:
+        return fleet.apply(found, settings(given), journal=journal, on_event=on_event, timeout_s=given["timeout"])
 
     planned(session, found, snapshot, {"plot": plot, "html": html}, None if dry_run else call)

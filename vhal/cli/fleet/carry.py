@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -10,27 +12,37 @@ import click
 import vhal
 from vhal.cli.context import Session
 from vhal.cli.fleet.show import draw, tell
-from vhal.cli.output import document, table
+from vhal.cli.output import document, is_terminal, table
 from vhal.cli.params import Duration, timeout
 from vhal.cli.progress import follow
 
 if TYPE_CHECKING:
-    from vhal.fleet.moves.applied import Applied, ApplySettings, MoveResult
+    from vhal.fleet.moves.applied import Applied, ApplySettings, MoveEvent, MoveResult
+    from vhal.fleet.moves.carrier import OnEvent
     from vhal.fleet.plan import Plan
     from vhal.fleet.snapshot import FleetSnapshot
     from vhal.journal import Journal
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+Call = Callable[["OnEvent"], "Applied"]
+"""Carries a plan out, and tells of each move."""
+
 dry = click.option("--dry-run", is_flag=True, help="Show the plan, and move nothing.")
+output = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the plan to a file, too: 'vhal fleet apply' carries it out.",
+)
 
 
 def limits(function: F) -> F:
     """Add the options that say how moves are made; they are handed on as keywords for :func:`settings`."""
     for option in (
         timeout,
-        click.option("--per-host", type=int, help="Moves at once that one host takes part in."),
-        click.option("--at-once", "fleet", type=int, help="Moves at once in all."),
+        click.option("--per-host", type=click.IntRange(1, 1024), help="Moves at once that one host takes part in."),
+        click.option("--at-once", "fleet", type=click.IntRange(1, 1024), help="Moves at once in all."),
         click.option("--move-timeout", "move_timeout_s", type=Duration(), help="Undo a move that takes longer."),
         click.option("--live/--cold", default=None, help="While machines run (the default), or stop, move and start."),
         click.option("--bandwidth", metavar="SIZE", help="At most this much a second for each move: 100MiB."),
@@ -66,7 +78,8 @@ def planned(
     plan: Plan,
     snapshot: FleetSnapshot | None,
     views: Mapping[str, Any],
-    call: Callable[[], Applied] | None,
+    call: Call | None,
+    output: Path | None = None,
 ) -> None:
     """Show a plan as it was wanted, and carry it out if there is a call for that.
 
@@ -76,21 +89,55 @@ def planned(
         snapshot: What it was made from.
         views: What the options of :func:`vhal.cli.fleet.show.views` say.
         call: Carries it out; None for a dry run.
+        output: The file to write it to, too.
+
+    Raises:
+        vhal.errors.VhalError: A move failed, a host that was to be emptied isn't empty, or not all machines of a dead
+            one run elsewhere.
     """
+    if output is not None:
+        plan.save(output)
     if call is None:
         tell(session, plan, snapshot, **views)
         return
     draw(session, plan, snapshot, **views)
     for note in plan.notes:
         session.note(note)
-    carry(session, call)
+    carry(session, call, plan.notes)
+    _refuse_left(plan)
 
 
-def carry(session: Session, call: Callable[[], Applied]) -> None:
-    """Carry a plan out with progress, print what came of it, and fail if a move did. Ctrl-C aborts it."""
-    applied = follow(session, vhal.begin(call))
+def _refuse_left(plan: Plan) -> None:
+    from vhal.errors import InsufficientResources
+    from vhal.fleet.moves.emptying import LEFT
+
+    left = [note.removeprefix(LEFT) for note in plan.notes if note.startswith(LEFT)]
+    if left and plan.kind == "evacuate":
+        # Whoever does it by a script must not believe that all is well again.
+        raise InsufficientResources(
+            f"{len(left)} machines that ran on {plan.emptied[0]} run nowhere: {'; '.join(left)}",
+            hint="once the reasons are gone, evacuate again; what has its disks on the host can't be started elsewhere",
+        )
+
+
+def carry(session: Session, call: Call, notes: Sequence[str] = ()) -> None:
+    """Carry a plan out with progress, print what came of it, and fail if a move did. Ctrl-C aborts it.
+
+    Args:
+        session: How to print.
+        call: Carries it out.
+        notes: Of the plan, for programs.
+    """
+
+    def tell(event: MoveEvent) -> None:
+        # A terminal has a bar instead.
+        if event.result is not None and not is_terminal(sys.stderr):
+            move = event.move
+            session.note(f"{move.machine}: {move.source} → {move.destination}: {event.result.outcome}")
+
+    applied = follow(session, vhal.begin(call, tell))
     if session.json:
-        document([applied.model_dump(mode="json")])
+        document([{**applied.model_dump(mode="json"), "notes": list(notes)}])
     else:
         if applied.moves:
             table(

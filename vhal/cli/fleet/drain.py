@@ -10,12 +10,12 @@ import click
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session
 from vhal.cli.fleet import opened, warn, which
-from vhal.cli.fleet.carry import dry, kept, limits, planned, settings
+from vhal.cli.fleet.carry import dry, kept, limits, output, planned, settings
 from vhal.cli.fleet.show import check, views
-from vhal.errors import InsufficientResources
 
 if TYPE_CHECKING:
     from vhal.fleet.moves.applied import Applied
+    from vhal.fleet.moves.carrier import OnEvent
 
 
 @verb("drain")
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @which
 @limits
 @views
+@output
 @dry
 @pass_session
 def drain(
@@ -35,6 +36,7 @@ def drain(
     strict: bool,
     plot: Path | None,
     html: Path | None,
+    output: Path | None,
     dry_run: bool,
     **given: Any,
 ) -> None:
@@ -44,7 +46,6 @@ def drain(
     is named with the reason; then the exit code is 4. After a move that failed, the rest is planned anew.
     """
     from vhal.fleet.moves.drain import plan_drain
-    from vhal.fleet.moves.emptying import LEFT
 
     check(plot, html)
     fleet = opened(session, file, urls)
@@ -53,17 +54,10 @@ def drain(
     plan = plan_drain(snapshot, hosts, strict=strict)
     warn(session, snapshot)
 
-    def call() -> Applied:
-        return fleet.apply(plan, settings(given), journal=journal, timeout_s=given["timeout"])
+    def call(on_event: OnEvent) -> Applied:
+        return fleet.apply(plan, settings(given), journal=journal, on_event=on_event, timeout_s=given["timeout"])
 
-    planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call)
-    left = [note.removeprefix(LEFT) for note in plan.notes if note.startswith(LEFT)]
-    if left and not dry_run:
-        # Whoever switches the host off next, by a script, must not believe that it is empty.
-        raise InsufficientResources(
-            f"{len(left)} machines are still on {', '.join(hosts)}: {'; '.join(left)}",
-            hint="make room or stop them, then drain again",
-        )
+    planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call, output)
 
 
 @verb("restore")
@@ -72,6 +66,7 @@ def drain(
 @which
 @limits
 @views
+@output
 @dry
 @pass_session
 def restore(
@@ -83,6 +78,7 @@ def restore(
     empty: bool,
     plot: Path | None,
     html: Path | None,
+    output: Path | None,
     dry_run: bool,
     **given: Any,
 ) -> None:
@@ -95,7 +91,7 @@ def restore(
     snapshot = fleet.snapshot(movable=True)
     plan = plan_restore(snapshot, host, journal, empty=empty)
 
-    def call() -> Applied:
-        return fleet.apply(plan, settings(given), journal=journal, timeout_s=given["timeout"])
+    def call(on_event: OnEvent) -> Applied:
+        return fleet.apply(plan, settings(given), journal=journal, on_event=on_event, timeout_s=given["timeout"])
 
-    planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call)
+    planned(session, plan, snapshot, {"plot": plot, "html": html}, None if dry_run else call, output)

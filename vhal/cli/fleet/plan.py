@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vhal.cli.capture import write
 from vhal.cli.command import pass_session, verb
 from vhal.cli.context import Session, Usage
 from vhal.cli.fleet import opened, over, warn, which
+from vhal.cli.fleet.carry import output
 from vhal.cli.fleet.show import check, tell, views
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--hot", type=click.FloatRange(0, 1), help="Mode hot, and above this share of its processors a host is hot."
 )
-@click.option("--budget", "budget_s", type=float, help="Seconds that planning may take.")
-@click.option("-o", "--output", type=_FILE, help="Write the plan to a file, too: 'vhal fleet apply' carries it out.")
+@click.option("--budget", "budget_s", type=click.FloatRange(0, min_open=True), help="Seconds that planning may take.")
+@output
 @which
 @over
 @views
@@ -77,7 +77,7 @@ def plan(
         snapshot = opened(session, file, urls).snapshot(over_s=over, movable=True)
     made = plan_balance(snapshot, wanted)
     if output is not None:
-        write(output, made.text())
+        made.save(output)
     tell(session, made, snapshot, plot, html)
     warn(session, snapshot)
 

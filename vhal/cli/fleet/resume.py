@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,11 @@ from vhal.cli.context import Session
 from vhal.cli.fleet import opened, which
 from vhal.cli.fleet.carry import carry, kept, limits, settings
 from vhal.cli.output import document, table
+
+if TYPE_CHECKING:
+    from vhal.fleet.moves.applied import Applied
+    from vhal.fleet.moves.carrier import OnEvent
+    from vhal.journal import Work
 
 
 @verb("resume")
@@ -25,21 +30,30 @@ def resume(session: Session, /, work: str | None, file: str | None, urls: tuple[
     one of its ends, and never runs twice.
     """
     from vhal.fleet.moves.apply import resume as carried
-    from vhal.fleet.moves.works import unfinished
-    from vhal.journal import Journal, StepState
+    from vhal.fleet.moves.works import hosts, unfinished
+    from vhal.journal import Journal
 
     if work is None:
         with Journal() as journal:
             found = unfinished(journal)
+        rows = [(each.id, each.data["kind"], list(hosts(each)), len(each.steps), _open(each)) for each in found]
         if session.json:
-            document({"work": each.id, "kind": each.data["kind"], "moves": len(each.steps)} for each in found)
-            return
-        rows = [
-            (each.id, each.data["kind"], len(each.steps), sum(step.state is not StepState.ENDED for step in each.steps))
-            for each in found
-        ]
-        table(["WORK", "KIND", "MOVES", "OPEN"], rows, right=["MOVES", "OPEN"])
+            document(dict(zip(("work", "kind", "hosts", "moves", "open"), row, strict=True)) for row in rows)
+        else:
+            lines = [(work, kind, ",".join(names), moves, left) for work, kind, names, moves, left in rows]
+            table(["WORK", "KIND", "HOSTS", "MOVES", "OPEN"], lines, right=["MOVES", "OPEN"])
         return
     fleet = opened(session, file, urls)
     journal = kept()
-    carry(session, lambda: carried(work, fleet, settings(given), journal=journal, timeout_s=given["timeout"]))
+
+    def call(on_event: OnEvent) -> Applied:
+        return carried(work, fleet, settings(given), journal=journal, on_event=on_event, timeout_s=given["timeout"])
+
+    carry(session, call)
+
+
+def _open(work: Work) -> int:
+    """Return how many of its moves haven't ended."""
+    from vhal.journal import StepState
+
+    return sum(step.state is not StepState.ENDED for step in work.steps)

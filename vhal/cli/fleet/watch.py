@@ -94,10 +94,14 @@ def _tell(session: Session, each: Round) -> None:
     if session.json:
         told = {"at_s": each.at_s, "decision": str(each.decision), "hot": list(each.hot), "reason": each.reason}
         moves = [move.model_dump(mode="json") for move in each.plan.moves] if each.plan is not None else []
-        click.echo(json.dumps({**told, "moves": moves}))
+        applied = None if each.applied is None else each.applied.model_dump(mode="json")
+        click.echo(json.dumps({**told, "moves": moves, "applied": applied}))
         return
     when = datetime.fromtimestamp(each.at_s).astimezone().strftime("%H:%M:%S")
     session.say(f"{when} {each.decision}" + (f": {each.reason}" if each.reason else ""))
     if each.plan is not None:
         for move in each.plan.moves:
             session.say(f"  {move.machine}: {move.source} → {move.destination}: {move.reason}")
+    if each.applied is not None:
+        for result in each.applied.missed:
+            session.say(f"  {result.move.machine}: {result.outcome}: {result.error}")

@@ -40,6 +40,8 @@ HostLabels = Annotated[FrozenDict[LabelKey, LabelValue], AfterValidator(_no_fact
 class Keeping(Model):
     """What may be said of one host, or of all that say nothing else. None is what the engine says itself."""
 
+    advice = "correct what is named; docs/reference/fleet.md has every field"
+
     labels: HostLabels = FrozenDict()
     reserved_cpus: Annotated[float, Field(ge=0, le=4096)] | None = None
     """Processors that the host keeps for itself."""

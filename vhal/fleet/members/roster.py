@@ -30,8 +30,10 @@ def members(given: Iterable[Given] | Mapping[str, Given], defaults: Keeping) -> 
     Raises:
         vhal.errors.InvalidUrl: A URL is malformed; the error says whose.
         vhal.errors.NotFound: No host has that name.
-        vhal.errors.InvalidConfig: A host is there twice.
+        vhal.errors.InvalidConfig: A host is there twice, or they are no list.
     """
+    if isinstance(given, str):
+        raise InvalidConfig(f"{given!r} is one host, and a fleet is a list of them", hint=f"give it as [{given!r}]")
     named = list(given.items()) if isinstance(given, Mapping) else [("", each) for each in given]
     found = [_member(name, each, defaults) for name, each in named]
     for (member, _), own in zip(found, _names([url for _, url in found]), strict=True):

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from vhal.driver.context import Progress
 from vhal.driver.migration import MigrationPolicy
-from vhal.errors import MigrationFailed, MigrationInDoubt
+from vhal.errors import InsufficientResources, MigrationFailed, MigrationInDoubt
 from vhal.fleet.plan import Move
 from vhal.spec.model import Model
 from vhal.spec.units import Bytes
@@ -23,6 +23,8 @@ AtOnce = Annotated[int, Field(ge=1, le=1024)]
 
 class ApplySettings(Model):
     """How a plan shall be carried out."""
+
+    advice = "correct what is named; docs/reference/fleet.md has every setting of carrying plans out"
 
     per_host: AtOnce = 4
     """Moves at once that one host takes part in, as source or destination (vSphere: 4 on 1 GbE, 8 on 10 GbE)."""
@@ -86,6 +88,8 @@ class Applied(Model):
     """Its id in the journal."""
     moves: tuple[MoveResult, ...]
     """In the plan's order, then those of new plans."""
+    left: tuple[str, ...] = ()
+    """What is on hosts that were to be emptied, after all: a sentence for each machine, with why, if that is known."""
     seconds: float = 0.0
     """From the first move's beginning to the last one's end."""
 
@@ -100,11 +104,12 @@ class Applied(Model):
         return tuple(result for result in self.moves if not result.outcome.arrived)
 
     def check(self) -> Applied:
-        """Return itself if no move failed, or is in doubt.
+        """Return itself if no move failed, or is in doubt, and hosts that were to be emptied are empty.
 
         Raises:
             vhal.errors.MigrationInDoubt: One is in doubt.
             vhal.errors.MigrationFailed: One failed, was refused or dropped, and no new plan took its place.
+            vhal.errors.InsufficientResources: Machines are still on a host that was to be emptied.
         """
         doubt = [result for result in self.moves if result.outcome is Outcome.IN_DOUBT]
         if doubt:
@@ -118,6 +123,11 @@ class Applied(Model):
             raise MigrationFailed(
                 f"{len(missed)} of {len(self.moves)} moves did not come about: {_told(missed)}",
                 hint="these machines are where they were; plan again when the reasons are gone",
+            )
+        if self.left:
+            raise InsufficientResources(
+                f"{len(self.left)} machines are still there: {'; '.join(self.left)}",
+                hint="make room or stop them, then drain again",
             )
         return self
 

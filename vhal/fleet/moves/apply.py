@@ -19,15 +19,16 @@ from typing import Any
 from vhal.driver.context import Context
 from vhal.driver.migration import MigrationPolicy, Offer, Ticket
 from vhal.errors import InvalidSpec, NotFound, VhalError
-from vhal.fleet.members.cordon import cordon, uncordon
+from vhal.fleet.members.cordon import cordon, cordons, uncordon
 from vhal.fleet.members.inventory import known_uuid
 from vhal.fleet.moves.anew import anew
 from vhal.fleet.moves.applied import Applied, ApplySettings, MoveResult, Outcome
 from vhal.fleet.moves.carrier import Carrier, Hosts, OnEvent, Replan, steps
+from vhal.fleet.moves.emptying import LEFT
 from vhal.fleet.moves.outdated import refuse_outdated
-from vhal.fleet.moves.works import PLAN
+from vhal.fleet.moves.works import PLAN, refuse_strange
 from vhal.fleet.plan import Move, Plan
-from vhal.fleet.snapshot import FleetSnapshot, HostStatus
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenHost
 from vhal.host import Host
 from vhal.journal import Held, Journal, Step, StepState, opened
 from vhal.migration.handshake import recover
@@ -54,7 +55,8 @@ def apply(
     :mod:`vhal.fleet.members.cordon`. A move begins when those it needs are over and
     nothing limits it; if its machine, its destination or a rule is no longer as planned, it isn't begun. After a move
     that failed, what is under way is ended, and the rest is planned anew, as :func:`vhal.fleet.moves.anew.anew` says;
-    where nobody can, or wants to (``settings.replans``), what doesn't depend on it goes on.
+    where nobody can, or wants to (``settings.replans``), what doesn't depend on it goes on. Machines that a host
+    refuses are planned to go to others, as soon as all else is over.
 
     Args:
         plan: What to move.
@@ -87,20 +89,23 @@ def apply(
     ctx = call_context(timeout_s)
     now = _marked(fleet.snapshot(), plan)
     refuse_outdated(plan, now)
-    data = {
+    about = {*plan.emptied, *plan.restored, *(host for move in plan.moves for host in (move.source, move.destination))}
+    data: dict[str, Any] = {
         "kind": plan.kind,
         "snapshot": plan.snapshot,
+        "hosts": {host.name: known_uuid(host) for host in now.hosts if host.name in about},
         "emptied": list(plan.emptied),
         "restored": list(plan.restored),
         "settings": settings.model_dump(mode="json", exclude_defaults=True),
         "made": None if plan.settings is None else plan.settings.model_dump(mode="json", exclude_defaults=True),
     }
     with opened(journal) as book:
+        data["again"] = [name for name in plan.emptied if _is_being_emptied(book, now.host(name))]
         _mark(fleet, plan)
         with book.begin(PLAN, data, steps(plan.moves)) as work:
             _cordon(work, plan, now)
             carrier = Carrier(fleet, now, settings, work, ctx, replan or anew(plan), on_event)
-            return carrier.run(dict(enumerate(plan.moves)))
+            return _looked_at(carrier.run(dict(enumerate(plan.moves))), plan, fleet)
 
 
 def _mark(fleet: Hosts, plan: Plan) -> None:
@@ -116,6 +121,32 @@ def _cordon(work: Held, plan: Plan, now: FleetSnapshot) -> None:
         cordon(work.journal, name, known_uuid(now.host(name)), HostStatus.DRAINING, f"work {work.id} emptied it")
     for name in plan.restored:
         uncordon(work.journal, name, known_uuid(now.host(name)))
+
+
+def _looked_at(applied: Applied, plan: Plan, fleet: Hosts) -> Applied:
+    """Return what came of a plan with what is on its emptied hosts: who switches them off must not believe too much.
+
+    That is looked at: a machine may have been on its way there when the plan was begun.
+    """
+    known = [note.removeprefix(LEFT) for note in plan.notes if note.startswith(LEFT)]
+    left: list[str] = []
+    for name in plan.emptied:
+        try:
+            there = sorted(machine.name for machine in fleet.host(name).machines())
+        except VhalError as error:
+            left.append(f"it isn't known whether {name} is empty: {error.message}")
+            continue
+        for machine in there:
+            why = f"{machine} stays on {name}: "
+            left.append(next((each for each in known if each.startswith(why)), f"{machine} is on {name}"))
+    return applied.replace(left=tuple(left))
+
+
+def _is_being_emptied(journal: Journal, host: SeenHost) -> bool:
+    """Return whether a drain from before still holds: then this one is a part of that, and is restored with it."""
+    return any(
+        each.status is HostStatus.DRAINING and each.is_of(host.name, known_uuid(host)) for each in cordons(journal)
+    )
 
 
 def _marked(now: FleetSnapshot, plan: Plan) -> FleetSnapshot:
@@ -154,7 +185,7 @@ def resume(
         timeout_s: The whole deadline.
 
     Raises:
-        vhal.errors.NotFound: Nothing of that id is written down.
+        vhal.errors.NotFound: Nothing of that id is written down, or its hosts are another fleet's.
         vhal.errors.Busy: A process that lives carries it out.
         vhal.errors.VhalError: As :func:`apply`.
     """
@@ -163,10 +194,12 @@ def resume(
         found = held.read()
         if found.kind != PLAN or found.ended_s is not None:
             raise NotFound(f"work {work} has nothing to go on with", hint="'vhal fleet resume' lists what has")
+        now = fleet.snapshot()
+        refuse_strange(found, now)
         settings = settings or ApplySettings(**found.data["settings"])
         plan = _plan(found.data, (Move(**step.data) for step in found.steps))
         _mark(fleet, plan)
-        _cordon(held, plan, fleet.snapshot())
+        _cordon(held, plan, now)
         done, waiting = {}, {}
         for step, move in zip(found.steps, plan.moves, strict=True):
             if step.state is StepState.ENDED:
@@ -180,7 +213,7 @@ def resume(
                 waiting[step.place] = move
         now = _marked(fleet.snapshot(), plan)
         carrier = Carrier(fleet, now, settings, held, ctx, replan or anew(plan), on_event)
-        return carrier.run(waiting, done)
+        return _looked_at(carrier.run(waiting, done), plan, fleet)
 
 
 def _settle(move: Move, step: Step, fleet: Hosts, settings: ApplySettings, ctx: Context) -> MoveResult | None:

@@ -26,6 +26,7 @@ from vhal.errors import (
 )
 from vhal.fleet.members.cordon import cordons
 from vhal.fleet.moves.applied import Applied, ApplySettings, MoveEvent, MoveResult, Outcome
+from vhal.fleet.moves.hindered import hindered
 from vhal.fleet.moves.present import Present, refused
 from vhal.fleet.placement.claims import Claims, claims_of
 from vhal.fleet.plan import Move, Plan
@@ -52,7 +53,8 @@ class Hosts(Protocol):
 
 
 Replan = Callable[[FleetSnapshot], Plan | None]
-"""Makes a new plan after moves that failed, or none; machines whose move failed can't be moved in its snapshot.
+"""Makes a new plan after moves that failed, or none, from a snapshot that says what is not to be tried again: see
+:mod:`vhal.fleet.moves.hindered`.
 
 If it raises one of our errors, the old plan goes on."""
 
@@ -148,7 +150,9 @@ class Carrier:
         """Return whether a new plan is to be made, as soon as nothing is under way."""
         if self._replan is None or not self._replans:
             return False
-        return any(result.outcome in (Outcome.FAILED, Outcome.REFUSED) for result in self._fresh.values())
+        outcomes = {result.outcome for result in self._fresh.values()}
+        # A refusal changes nothing: the rest of the plan goes on, and then all that was refused is planned anew.
+        return Outcome.FAILED in outcomes or (Outcome.REFUSED in outcomes and not self._waiting)
 
     def _begin(self) -> None:
         """Begin every move that may begin; if none ever can, end the first that can't."""
@@ -222,29 +226,23 @@ class Carrier:
 
     def _plan_anew(self) -> None:
         self._replans -= 1
-        failed = {result.move.id: result.error for result in self._fresh.values()}
+        fresh = list(self._fresh.values())
         self._fresh.clear()
         now = self._fleet.snapshot(movable=True)
-        machines = tuple(
-            machine.model_copy(update={"movable": False, "reason": failed[machine.id]})
-            if machine.id in failed
-            else machine
-            for machine in now.machines
-        )
-        plan = self._new_plan(now.model_copy(update={"machines": machines}))
+        plan = self._new_plan(hindered(now, fresh, self._results.values()))
         if plan is None:
             return
         for place in list(self._waiting):
             self._drop(place, Outcome.DROPPED, "there is a new plan")
         self._present.see(now)
         first = self._work.add(steps(plan.moves))
-        fresh = {
+        added = {
             place: move.model_copy(update={"after": tuple(first + n for n in move.after)})
             for place, move in enumerate(plan.moves, first)
         }
         with self._lock:
-            self._waiting.update(fresh)
-        for move in fresh.values():
+            self._waiting.update(added)
+        for move in added.values():
             self._present.expect(move)
 
     def _new_plan(self, now: FleetSnapshot) -> Plan | None:

@@ -12,7 +12,7 @@ from vhal.errors import HostUnreachable, InsufficientResources, InvalidSpec, Not
 from vhal.fleet.cost import moved
 from vhal.fleet.moves.applied import MoveResult
 from vhal.fleet.moves.emptying import LEFT, Emptying, changes
-from vhal.fleet.moves.works import PLAN
+from vhal.fleet.moves.works import PLAN, hosts
 from vhal.fleet.plan import Move, Plan
 from vhal.fleet.room import Room
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
@@ -84,7 +84,7 @@ def plan_restore(snapshot: FleetSnapshot, host: str, journal: Journal, *, empty:
             host=host,
         )
     digest, snapshot = snapshot.digest, snapshot.marked([host], HostStatus.UP)
-    taken = [] if empty else _taken(journal, host)
+    taken = [] if empty else _taken(journal, host, snapshot.host(host).uuid)
     machines = {machine.id: machine for machine in snapshot.machines}
     room, moves, notes = Room(snapshot), list[Move](), list[str]()
     room.bound.update((result.move.id, host) for result in taken)
@@ -135,14 +135,24 @@ def _known(snapshot: FleetSnapshot, names: Sequence[str]) -> None:
             )
 
 
-def _taken(journal: Journal, host: str) -> list[MoveResult]:
-    """Return what the last drain moved off a host."""
+def _taken(journal: Journal, host: str, uuid: str) -> list[MoveResult]:
+    """Return what the last drain moved off a host: all of it, if it took several plans until the host was empty."""
+    taken: dict[str, MoveResult] = {}
+    found = False
     for work in reversed(journal.works(PLAN)):
-        if host in work.data["emptied"]:
+        if host in work.data["emptied"] and hosts(work).get(host, uuid) == uuid:
+            found = True
             results = [
                 MoveResult(move=Move(**step.data), **step.note) for step in work.steps if step.state is StepState.ENDED
             ]
-            return [result for result in results if result.outcome.arrived and result.move.source == host]
+            own = {
+                result.move.id: result for result in results if result.outcome.arrived and result.move.source == host
+            }
+            taken = {**own, **taken}
+            if host not in work.data.get("again", ()):
+                break
+    if found:
+        return list(taken.values())
     raise NotFound(
         f"the journal {journal.path} knows of no drain of {host}",
         hint="only the last drains are kept; 'vhal fleet uncordon' lets it be used, 'vhal fleet plan' fills it",

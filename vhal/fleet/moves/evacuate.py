@@ -27,8 +27,14 @@ from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenMachine
 from vhal.host import Host
 from vhal.journal import Journal, StepState, opened
 from vhal.operation import call_context
+from vhal.spec.hardware import BootDisk, BootKernel
 from vhal.spec.machine import MachineKind, MachineSpec
 from vhal.spec.state import MachineState
+
+UNKNOWN = "what it was made from isn't known here: its spec is missing"
+
+OLD_S = 60.0
+"""A snapshot that is older may know nothing of machines that were made since, and of machines that are no more."""
 
 Fence = Callable[[str], str]
 """Keeps a host from running anything, and returns what it did; or raises. Called with the host's name."""
@@ -54,19 +60,32 @@ def plan_evacuate(now: FleetSnapshot, host: str, last: FleetSnapshot, specs: Map
     if host not in last.on or last.host(host).status is HostStatus.UNREACHABLE:
         raise NotFound(
             f"the last snapshot knows nothing of what ran on {host}",
-            hint="'vhal fleet capture' keeps a snapshot while all hosts answer",
+            hint="'vhal fleet capture' keeps one while all hosts answer: name a file from before the host died",
             host=host,
         )
-    notes: list[str] = []
+    age_s = now.taken_s - last.taken_s
+    notes = [f"what ran on {host} is known from {age_s / 60:.0f} minutes ago"] if age_s >= OLD_S else []
+    notes += [
+        f"{each.name} doesn't answer either: fence it, too, unless no machine of {host} can have moved there since then"
+        for each in now.hosts
+        if each.status is HostStatus.UNREACHABLE and each.name != host
+    ]
     wanted: list[SeenMachine] = []
-    elsewhere = {key: machine.host for machine in now.machines for key in (machine.id, machine.name)}
+    elsewhere = {key: machine for machine in now.machines for key in (machine.id, machine.name)}
     for machine in last.on[host]:
-        place = elsewhere.get(machine.id) or elsewhere.get(machine.name)
-        why = f"it is on {place} already" if place else _lost(machine, specs.get(machine.name))
-        if why is None:
-            wanted.append(machine)
+        there, spec = elsewhere.get(machine.id) or elsewhere.get(machine.name), specs.get(machine.name)
+        if there is not None and (there.state.active or not machine.state.active):
+            notes.append(f"a machine {machine.name} is on {there.host} already")
+        elif there is not None:
+            # Made by an evacuation that died before it was started, or another one: who looks at it knows.
+            notes.append(f"{LEFT}{machine.name} is {there.state} on {there.host}: start it there, or delete it")
+        elif not machine.state.active:
+            notes.append(f"{machine.name} isn't started elsewhere: it was {machine.state}")
+        elif spec is None or (why := _lost(spec)):
+            notes.append(f"{LEFT}{machine.name} isn't started elsewhere: {UNKNOWN if spec is None else why}")
         else:
-            notes.append(f"{LEFT}{machine.name} isn't started elsewhere: {why}")
+            # It is made as the spec says, whatever became of it since.
+            wanted.append(machine.model_copy(update={"cpus": spec.cpus.count, "memory": spec.memory.size}))
     dead = last.marked([host], HostStatus.DRAINING).host(host)
     hosts = tuple(dead if each.name == host else each for each in now.hosts)
     machines = (*(each for each in now.machines if each.host != host), *wanted)
@@ -158,7 +177,7 @@ def _restart(
         if place is not None and place != move.destination:
             return MoveResult(move=move, outcome=Outcome.REFUSED, error=f"it is on {place} already")
         if place is None and spec is None:
-            return MoveResult(move=move, outcome=Outcome.REFUSED, error="what it was made from isn't known here")
+            return MoveResult(move=move, outcome=Outcome.REFUSED, error=UNKNOWN)
         if place is None and spec is not None:
             _make(host, spec, timeout_s)
         else:
@@ -186,14 +205,12 @@ def _start(host: Host, name: str) -> None:
         raise InvalidState(f"machine {name!r} is {machine.seen.state} there", hint="look at it", machine=name)
 
 
-def _lost(machine: SeenMachine, spec: MachineSpec | None) -> str | None:
+def _lost(spec: MachineSpec) -> str | None:
     """Return why a machine can't be started anywhere else, or None."""
-    if not machine.state.active:
-        return f"it was {machine.state}"
-    if spec is None:
-        return "what it was made from isn't known here"
     if spec.kind is MachineKind.CONTAINER:
         return "what a container wrote is on its host only"
+    if not isinstance(spec.boot, (BootDisk, BootKernel)):
+        return "the disk that it boots from is on the dead host only"
     for place, disk in enumerate(spec.disks):
         if disk.path is None or not disk.shared:
             return f"its disk {disk.name or place} is on the dead host only, or nobody said that it is shared"

@@ -78,6 +78,7 @@ class Creation:
         self._extensions = extensions(registry)
         self._since_s = Claims.now_s()
         self._snapshot = fleet.snapshot(over_s=over_s)
+        self._places = {machine.name: machine.host for machine in self._snapshot.machines}
         self._engine: dict[str, str] = {}
         """Host → what its engine has against it."""
         self._ask_engines()
@@ -94,7 +95,7 @@ class Creation:
 
     def explain(self, claimed: Sequence[SeenMachine] = ()) -> Explanation:
         """Return what is said of each host, with what is being made besides."""
-        return explain(
+        found = explain(
             self._spec,
             self._snapshot,
             self._policy,
@@ -103,6 +104,11 @@ class Creation:
             engine=self._engine,
             extensions=self._extensions,
         )
+        place = self._places.get(self._spec.name)
+        if place is None:
+            return found
+        note = f"there is a machine {self._spec.name!r} on {place}: this one needs another name to be made"
+        return found.replace(notes=(*found.notes, note))
 
     def run(self, timeout_s: float | None) -> Machine:
         """Make it.
@@ -113,7 +119,7 @@ class Creation:
             vhal.errors.VhalError: Making it failed for a reason that isn't the host's.
         """
         ctx = call_context(timeout_s)
-        self._refuse_name({machine.name: machine.host for machine in self._snapshot.machines})
+        self._refuse_name(self._places)
         claims = claims_of(self._snapshot)
         while True:
             ctx.check()

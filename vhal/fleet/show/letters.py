@@ -32,6 +32,8 @@ def clean(text: str) -> str:
 
 def wide(text: str) -> int:
     """Return how many columns a terminal needs for a text."""
+    if text.isascii():
+        return len(text)  # nearly all are, and there may be very many
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 

@@ -31,6 +31,8 @@ Deviations = Annotated[float, Field(ge=0, le=10)]
 class CoolSettings(Model):
     """When something is done."""
 
+    advice = "correct what is named; docs/how-to/watch-a-fleet.md has every setting"
+
     hot: Deviations = 1.5
     """A host with less spare than that is hot. Were loads normal, it would be short in one look of 15."""
     full: Deviations = 2.5

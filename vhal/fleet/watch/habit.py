@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from vhal.fleet.snapshot import FleetSnapshot, SeenMachine
+from vhal.fleet.snapshot import FleetSnapshot, HostStatus, SeenMachine
 from vhal.spec.model import Model
 from vhal.spec.state import MachineState
 from vhal.spec.usage import Usage, rates
@@ -74,7 +74,7 @@ Habits = Mapping[str, Habit]
 
 
 def learn(habits: Habits, snapshot: FleetSnapshot, half_life_s: float = HALF_LIFE_S) -> dict[str, Habit]:
-    """Return what is known after one more snapshot: of the machines that are in it, and of no others.
+    """Return what is known after one more snapshot: of its machines, and of those on hosts that don't answer.
 
     What a machine did is the difference of its counters in two snapshots, since a load that is smoothed hides how
     uneven it is. Where there is no such difference, at first or since nobody counts, its load is taken. A machine that
@@ -87,7 +87,8 @@ def learn(habits: Habits, snapshot: FleetSnapshot, half_life_s: float = HALF_LIF
         if machine.state is MachineState.RUNNING
     }
     short = _short(snapshot, {name: busy for name, (busy, _) in done.items()})
-    known = {}
+    dead = {host.name for host in snapshot.hosts if host.status is HostStatus.UNREACHABLE}
+    known = {machine: habit for machine, habit in habits.items() if habit.host in dead}
     for machine in snapshot.machines:
         habit = habits.get(machine.id, Habit())
         busy, worth = done.get(machine.id, (0.0, 0.0))

@@ -37,13 +37,15 @@ from vhal.fleet.watch.cool import CoolSettings
 from vhal.spec.model import Model
 from vhal.spec.units import Bytes
 
-_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(([01]\d|2[0-3]):([0-5]\d)|24:00)")
 
 Seconds = Annotated[float, Field(ge=0, le=31_536_000)]
 
 
 class WatchPolicy(Model):
     """When to act, and how much at most."""
+
+    advice = "correct what is named; docs/how-to/watch-a-fleet.md has every setting"
 
     policy: Literal["balance", "cool"] = "balance"
     """What is done: ``balance`` cools hosts that have been busy to ``hot`` for ``hold`` looks, by what they do now;
@@ -60,22 +62,27 @@ class WatchPolicy(Model):
     one of them hot again."""
     cool: CoolSettings = CoolSettings()
     """When ``cool`` does something. Its ``rest_s`` is ``cool_down_s`` here."""
+    habits: str | None = None
+    """The file that what ``cool`` has learned is kept in, so that a watch that is begun anew goes on with it; seen from
+    the policy's folder. None: it is forgotten when the watch ends."""
     moves_per_hour: Annotated[int, Field(ge=0)] = 20
+    """How many machines may be moved in an hour; those whose move failed count, too."""
     memory_per_hour: Bytes = Bytes("256GiB")
     """How much memory of machines may be moved in an hour."""
     cool_down_s: Seconds = 3600.0
     """How long a machine that was moved isn't moved again."""
     quiet: tuple[str, ...] = ()
-    """Times of the day when nothing is moved: ``08:00-18:00``, or over midnight, ``22:00-06:00``."""
+    """Times of the day when nothing is moved, by the clock on the wall: ``08:00-18:00``, or over midnight,
+    ``22:00-06:00``."""
     zone: str | None = None
     """What time that is: ``Europe/Berlin``; None for this machine's."""
     apply: ApplySettings = ApplySettings()
     """How plans are carried out."""
 
-    @field_validator("hot", "hold", "margin", "cool")
+    @field_validator("hot", "hold", "margin", "cool", "habits")
     @classmethod
     def _is_of_this_policy(cls, value: Any, info: ValidationInfo) -> Any:
-        chosen, owner = info.data.get("policy"), "cool" if info.field_name == "cool" else "balance"
+        chosen, owner = info.data.get("policy"), "cool" if info.field_name in ("cool", "habits") else "balance"
         default = cls.model_fields[str(info.field_name)].default
         if chosen is not None and chosen != owner and value != default:
             facts = {"owner": owner, "chosen": chosen}
@@ -97,6 +104,10 @@ class WatchPolicy(Model):
         for text in value:
             if not _HOURS.fullmatch(text):
                 raise PydanticCustomError("quiet", "{text} are no times; 22:00-06:00 are some", {"text": text})
+            if len(set(text.split("-"))) == 1:
+                raise PydanticCustomError(
+                    "quiet", "{text} ends when it begins; the whole day is 00:00-24:00", {"text": text}
+                )
         return value
 
     @field_validator("zone")
@@ -119,7 +130,8 @@ class WatchPolicy(Model):
         """
         from vhal.spec.load import load_model
 
-        return load_model(path, cls)
+        found = load_model(path, cls)
+        return found if found.habits is None else found.replace(habits=str(Path(path).parent / found.habits))
 
     def is_quiet(self, at_s: float) -> bool:
         """Return whether nothing is to be moved at a time, in seconds since the epoch."""

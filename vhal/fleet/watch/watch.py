@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from vhal.driver.context import Context
-from vhal.errors import VhalError
+from vhal.errors import NotFound, VhalError
 from vhal.fleet.balance import plan_balance
 from vhal.fleet.moves.applied import Applied
 from vhal.fleet.moves.apply import apply, resume
@@ -26,13 +26,14 @@ from vhal.fleet.plan import Plan
 from vhal.fleet.settings import BalanceSettings
 from vhal.fleet.snapshot import FleetSnapshot, HostStatus
 from vhal.fleet.watch.cool import cool, heat
-from vhal.fleet.watch.habit import Habit, learn
+from vhal.fleet.watch.habit import learn
+from vhal.fleet.watch.lately import Lately
+from vhal.fleet.watch.learned import Memory
 from vhal.fleet.watch.policy import WatchPolicy
 from vhal.journal import Journal, opened
 from vhal.operation import part
 from vhal.spec.units import Bytes
 
-HOUR_S = 3600.0
 NOTHING_KNOWN = "no load is known yet"
 
 Planner = Callable[[FleetSnapshot], Plan]
@@ -86,6 +87,10 @@ class Watch:
         now_s: Tells the time, in seconds since the epoch.
         wait: Lets so many seconds pass; None waits for them, or for :meth:`stop`.
         on_event: Told of each move.
+
+    Raises:
+        vhal.errors.InvalidSpec: The policy's file of habits is of another version of vhal.
+        vhal.errors.AccessDenied: It can't be read.
     """
 
     def __init__(
@@ -111,8 +116,7 @@ class Watch:
         self._wait = wait or self._stopped.wait
         self._on_event = on_event
         self._context = Context()
-        self._moved: deque[tuple[float, str, int]] = deque()
-        """When which machine was moved, and how large it is: as far back as it matters."""
+        self._lately = Lately(policy.cool_down_s)
 
     def stop(self) -> None:
         """End it soon: nothing begins any more, and what is under way is undone or finished.
@@ -145,9 +149,7 @@ class Watch:
     def _look(self, at_s: float, journal: Journal) -> Round:
         policy = self._policy
         if not self._dry_run:
-            for work in unfinished(journal):
-                if work.data["kind"] == "balance":
-                    self._count(at_s, resume(work.id, self._fleet, journal=journal, on_event=self._on_event))
+            self._finish(at_s, journal)
         sight = self._way.look(self._fleet.snapshot())
         if sight.decision is not None:
             return Round(at_s, sight.decision, sight.hot, sight.reason)
@@ -155,54 +157,40 @@ class Watch:
             return Round(at_s, Decision.QUIET, sight.hot, f"{sight.reason}, but nothing is moved at this time")
         return self._act(at_s, sight.hot, journal)
 
+    def _finish(self, at_s: float, journal: Journal) -> None:
+        """Go on with what a watch of this fleet left in the middle."""
+        for work in unfinished(journal):
+            if work.data["kind"] == "balance":
+                with suppress(NotFound):  # it is another fleet's
+                    self._lately.count(at_s, resume(work.id, self._fleet, journal=journal, on_event=self._on_event))
+
     def _act(self, at_s: float, hot: tuple[str, ...], journal: Journal) -> Round:
         # Who can move isn't asked before it matters: that is a call for each machine.
-        snapshot = self._rested(self._fleet.snapshot(movable=True), at_s)
+        snapshot = self._fleet.snapshot(movable=True)
+        self._lately.recall(at_s, journal, snapshot)
+        snapshot = self._lately.rested(snapshot, at_s)
         plan = self._planner(snapshot)
         if not plan:
             return Round(at_s, Decision.NOTHING, hot, "; ".join(plan.notes) or "nothing is worth moving", plan)
         plan = self._within_limits(plan, snapshot, at_s)
         if not plan:
-            last = len(self._last_hour(at_s))
+            last, _ = self._lately.last_hour(at_s)
             reason = f"{last} machines were moved in the last hour" if last else "it is more than may move in an hour"
             return Round(at_s, Decision.LIMITED, hot, reason, plan)
         if self._dry_run:
             return Round(at_s, Decision.PLANNED, hot, plan=plan)
         applied = apply(plan, self._fleet, self._policy.apply, journal=journal, on_event=self._on_event)
-        self._count(at_s, applied)
+        self._lately.count(at_s, applied)
         self._way.moved()
         return Round(at_s, Decision.MOVED, hot, str(applied), plan, applied)
 
-    def _rested(self, snapshot: FleetSnapshot, at_s: float) -> FleetSnapshot:
-        """Return the snapshot with the machines that were moved lately unmovable."""
-        cool_down_s = self._policy.cool_down_s
-        lately = {machine: moved_s for moved_s, machine, _ in self._moved}
-        lately.update((each.id, each.moved_s) for each in snapshot.machines if each.moved_s is not None)
-        machines = tuple(
-            each.model_copy(update={"movable": False, "reason": f"it was moved {at_s - lately[each.id]:.0f} s ago"})
-            if each.movable and at_s - lately.get(each.id, -cool_down_s) < cool_down_s
-            else each
-            for each in snapshot.machines
-        )
-        return snapshot.model_copy(update={"machines": machines})
-
     def _within_limits(self, plan: Plan, snapshot: FleetSnapshot, at_s: float) -> Plan:
         """Return what of a plan may be carried out now."""
-        last = self._last_hour(at_s)
-        moves = self._policy.moves_per_hour - len(last)
-        memory = self._policy.memory_per_hour - sum(size for _, _, size in last)
+        tried, sent = self._lately.last_hour(at_s)
+        moves, memory = self._policy.moves_per_hour - tried, self._policy.memory_per_hour - sent
         if len(plan.moves) <= moves and plan.memory <= memory:
             return plan
         return self._way.less(plan, snapshot, max(0, moves), Bytes(max(0, memory)))
-
-    def _last_hour(self, at_s: float) -> list[tuple[float, str, int]]:
-        keep_s = max(HOUR_S, self._policy.cool_down_s)
-        while self._moved and at_s - self._moved[0][0] >= keep_s:
-            self._moved.popleft()
-        return [each for each in self._moved if at_s - each[0] < HOUR_S]
-
-    def _count(self, at_s: float, applied: Applied) -> None:
-        self._moved += [(at_s, result.move.id, result.move.memory) for result in applied.arrived]
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,14 +258,16 @@ class _ByHeat:
 
 
 class _ByHabit:
-    """By what machines are used to: policy ``cool``. It knows nothing at first, and learns with each look."""
+    """By what machines are used to: policy ``cool``. It learns with each look, and knows at first what is in a file."""
 
     def __init__(self, policy: WatchPolicy) -> None:
         self._settings = policy.cool.replace(rest_s=policy.cool_down_s)
-        self._habits: dict[str, Habit] = {}
+        self._memory = Memory(policy.habits)
+        self._habits = self._memory.habits
 
     def look(self, snapshot: FleetSnapshot) -> _Sight:
         self._habits = learn(self._habits, snapshot)
+        self._memory.keep(self._habits, snapshot.taken_s)
         if not any(habit.weight for habit in self._habits.values()):
             return _Sight(reason=NOTHING_KNOWN, decision=Decision.COOL)
         hot = heat(snapshot, self._habits, self._settings)
