@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from itertools import product
 
@@ -101,6 +102,14 @@ def test_without_the_solver_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyP
     with pytest.raises(Unsupported, match="needs highspy") as caught:
         plan_balance(snapshot, BalanceSettings(objective="ganeti", max_moves=25, margin=0))
     assert caught.value.hint == "pip install 'vhal[fleet]'"
+
+
+def test_the_solver_prints_nothing() -> None:
+    # What it prints, it prints once a process, and where programs read plans.
+    solve = "from vhal.fleet.balance.master import Master; print(Master(hosts=1, kinds=1, moves=1).solve().least)"
+    ran = subprocess.run([sys.executable, "-c", solve], capture_output=True, text=True, check=True)
+    assert ran.stdout == "100000.0\n"
+    assert ran.stderr == ""
 
 
 def test_kinds_tell_how_many_went_where_and_back() -> None:

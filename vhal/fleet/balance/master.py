@@ -49,6 +49,17 @@ class Worth:
         return cost + self.allowance * columns.taken - self.host[columns.host]
 
 
+class _Silent(highspy.Highs):
+    """A solver that prints nothing, not even who it is: HiGHS 1.16 does as soon as it may call back."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def enableCallbacks(self) -> None:  # noqa: N802 - highspy's, which calls it once it is made
+        self.setOptionValue("output_flag", False)
+        super().enableCallbacks()  # type: ignore[no-untyped-call]
+
+
 class Master:
     """The program, to which columns are added.
 
@@ -60,8 +71,7 @@ class Master:
 
     def __init__(self, hosts: int, kinds: int, moves: float) -> None:
         self._kinds, self._bought = kinds, 1 + hosts
-        self._solver = highspy.Highs()  # type: ignore[no-untyped-call]
-        self._solver.setOptionValue("output_flag", False)
+        self._solver = _Silent()
         self._solver.setOptionValue("parallel", "off")
         infinity = highspy.kHighsInf
         lower = np.concatenate([np.zeros(kinds), [-infinity, -infinity], np.ones(hosts)])
