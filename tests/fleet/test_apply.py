@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from vhal.errors import (
     MigrationInDoubt,
     OperationAborted,
     OperationTimeout,
-    PlanOutdated,
 )
 from vhal.fleet.moves.applied import Applied, ApplySettings, MoveEvent, Outcome
 from vhal.fleet.moves.apply import apply, resume
@@ -32,12 +30,6 @@ from vhal.fleet.snapshot import FleetSnapshot, HostStatus
 from vhal.journal import Journal
 
 THREE = {"a": {"web": 8, "db": 8, "job": 8}, "b": {}, "c": {}}
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(tmp_path / "journal.sqlite") as journal:
-        yield journal
 
 
 def outcomes(applied: Applied) -> list[str]:
@@ -130,77 +122,6 @@ def test_progress_is_told(journal: Journal) -> None:
     assert told[-1] == "2 of 2 moves"
     assert operation.progress is not None
     assert operation.progress.fraction == 1.0
-
-
-# what has changed since
-
-
-def changed(fleet: Stand, plan: Plan, journal: Journal) -> str:
-    before = places(fleet.world)
-    with pytest.raises(PlanOutdated) as caught:
-        apply(plan, fleet, journal=journal)
-    assert caught.value.hint
-    assert caught.value.as_dict()["differences"] == list(caught.value.differences)
-    assert places(fleet.world) == before, "no move was made"
-    assert journal.works() == []
-    return "; ".join(caught.value.differences)
-
-
-def test_a_machine_that_moved_since(journal: Journal) -> None:
-    with Stand(world(THREE)) as fleet:
-        plan = fleet.plan(("web", "b"), ("db", "c"))
-        fleet.host("a").machine("web").migrate(fleet.host("c"))
-        assert "machine web was on a and is on c" in changed(fleet, plan, journal)
-
-
-def test_a_machine_that_is_gone(journal: Journal) -> None:
-    with Stand(world(THREE)) as fleet:
-        plan = fleet.plan(("web", "b"))
-        fleet.host("a").machine("web").delete(force=True)
-        assert changed(fleet, plan, journal) == "machine web is gone"
-
-
-def test_a_machine_that_grew(journal: Journal) -> None:
-    with Stand(world(THREE)) as fleet:
-        plan = fleet.plan(("web", "b"))
-        fleet.host("a").machine("web").resize(memory="12GiB")
-        assert "had 8 GiB of memory and has 12 GiB" in changed(fleet, plan, journal)
-
-
-def test_a_host_that_filled_up(journal: Journal) -> None:
-    with Stand(world({"a": {"web": 32}, "b": {}, "c": {"new": 48}})) as fleet:
-        plan = fleet.plan(("web", "b"))
-        fleet.host("c").machine("new").migrate(fleet.host("b"))
-        assert "16 GiB of memory left" in changed(fleet, plan, journal)
-
-
-def test_a_machine_that_appeared(journal: Journal) -> None:
-    from vhal.fleet.moves.drain import plan_drain
-
-    with Stand(world(THREE)) as fleet:
-        plan = plan_drain(fleet.snapshot(), ["a"])
-        fleet.host("a").create(vhal.MachineSpec(name="new"))
-        with pytest.raises(PlanOutdated, match="host a had 3 machines and has 4"):
-            apply(plan, fleet, journal=journal)
-
-
-def test_hosts_that_are_gone_or_closed(journal: Journal) -> None:
-    with Stand(world(THREE)) as fleet:
-        plan = fleet.plan(("web", "b"))
-        fleet.marks["b"] = HostStatus.UNREACHABLE
-        assert "host b is unreachable" in changed(fleet, plan, journal)
-        fleet.marks["b"] = HostStatus.CORDONED
-        assert "b is cordoned" in changed(fleet, plan, journal)
-    with Stand(world({"a": {"web": 8}, "c": {}})) as fewer:
-        assert "host b is gone" in changed(fewer, plan, journal)
-
-
-def test_what_changed_elsewhere_is_no_reason(journal: Journal) -> None:
-    with Stand(world({**THREE, "d": {"other": 8}})) as fleet:
-        plan = fleet.plan(("web", "b"))
-        fleet.host("d").machine("other").stop(force=True)
-        fleet.host("d").machine("other").delete()
-        apply(plan, fleet, journal=journal).check()
 
 
 # what changes meanwhile

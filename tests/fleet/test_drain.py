@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,12 +20,6 @@ from vhal.spec.frozen import FrozenDict
 from vhal.spec.units import Bytes
 
 GIB = 1 << 30
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(tmp_path / "journal.sqlite") as journal:
-        yield journal
 
 
 def host(name: str, gib: int = 64, **facts: object) -> SeenHost:

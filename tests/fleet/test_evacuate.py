@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from vhal_mock.world import World
@@ -42,12 +41,6 @@ def sim() -> World:
 def stand(sim: World) -> Iterator[Stand]:
     with Stand(sim) as stand:
         yield stand
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(tmp_path / "journal.sqlite") as journal:
-        yield journal
 
 
 def dies(sim: World) -> None:

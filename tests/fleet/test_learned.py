@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,6 @@ from vhal.fleet.watch.watch import Round, Watch
 from vhal.journal import Journal
 
 KEEP = WatchPolicy(policy="cool", cool=CoolSettings(empty=False), every_s=300)
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(tmp_path / "journal.sqlite") as journal:
-        yield journal
 
 
 def looks(fleet: Stand, journal: Journal, policy: WatchPolicy, count: int) -> list[Round]:

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from tests.fleet.stand import Stand, world
 from vhal.fleet.moves.applied import MoveEvent
 from vhal.fleet.moves.apply import apply
 from vhal.journal import Journal
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(tmp_path / "journal.sqlite") as journal:
-        yield journal
 
 
 def test_what_comes_to_a_host_while_it_is_emptied_is_told(journal: Journal) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -42,12 +41,6 @@ def greedy(now: FleetSnapshot) -> Plan:
     move = moved(machine, now.host(hottest), now.host(coolest), "it is hot")
     gain = heat[hottest] - max(heat[hottest] - machine.load.cpus / 16, heat[coolest] + machine.load.cpus / 16)
     return Plan(snapshot=now.digest, moves=(move,), score=(heat[hottest], heat[hottest] - gain))
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(tmp_path / "journal.sqlite") as journal:
-        yield journal
 
 
 def watched(fleet: Stand, journal: Journal, policy: WatchPolicy, looks: int, **facts: object) -> list[Round]:

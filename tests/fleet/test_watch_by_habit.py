@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,6 @@ from vhal.spec.units import Bytes
 KEEP = WatchPolicy(policy="cool", cool=CoolSettings(empty=False), every_s=300)
 EMPTY = WatchPolicy(policy="cool", every_s=300)
 SPREAD = {"a": {"web": 8, "db": 8}, "b": {"mail": 8, "dns": 8}, "c": {"job": 8}}
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(tmp_path / "journal.sqlite") as journal:
-        yield journal
 
 
 def test_a_host_that_is_hot_is_cooled_and_the_fleet_is_quiet_from_then_on(journal: Journal) -> None:

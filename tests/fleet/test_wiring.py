@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from vhal_mock.world import World
@@ -30,12 +29,6 @@ def w() -> World:
 def fleet(w: World) -> Iterator[Fleet]:
     with Fleet({name: w.url(name) for name in "abc"}) as fleet:
         yield fleet
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(tmp_path / "journal.sqlite") as journal:
-        yield journal
 
 
 def outcomes(applied: Applied) -> list[str]:
