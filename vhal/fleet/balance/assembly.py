@@ -29,6 +29,8 @@ CHOICE = 400
 """Changes to choose from, in whole numbers."""
 WORTHLESS = 1e-6
 """GiB that are none."""
+CORNERED = 10_000
+"""Machines × hosts up to which corners are tried: on larger fleets they lead nowhere that the layout's way doesn't."""
 PROMISE = 0.98
 """What a linear program must promise to be worth a choice: so much less than the best that was found."""
 
@@ -121,7 +123,9 @@ def assemble(layout: Layout, score: float, moves: float, go: Callable[[], bool])
     moved = layout.moved
     moves -= len(moved) - int(np.isin(moved, kinds.machines).sum())
     found = layout
-    ways = [as_it_is(layout, score), *corners(layout, score, moves)] if score > 0 else []
+    ways = [as_it_is(layout, score)] if score > 0 else []
+    if ways and len(kinds.machines) * len(kinds.home) <= CORNERED:
+        ways += corners(layout, score, moves)
     while ways and go():
         tried = [Generation(kinds, way, moves, found) for way in ways]
         for each in tried:

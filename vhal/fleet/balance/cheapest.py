@@ -45,8 +45,11 @@ ENOUGH = 1.15
 """Nobody looks further below this many times the lower bound."""
 EFFORT = 50_000
 """Machines × hosts of a fleet that gets one attempt. Small ones get more: they are less even by nature."""
-SOLVED = (10_000, 200_000)
-"""Machines × hosts of fleets that a solver is asked about, though it takes longer than a search; and if thorough."""
+SOLVED, DOUBTED, SOLVABLE = 10_000, 50_000, 200_000
+"""Machines × hosts of fleets that a solver is asked about, though it takes longer: where searches don't come near to
+the bound; where they find little; and if it is wanted."""
+LITTLE = 0.9
+"""Of the mark's memory: who doesn't send less than that has found little."""
 FEW = 32
 """Kinds of machines that it is asked about, at most."""
 LARGE = 1 << 20
@@ -103,10 +106,19 @@ class Cheapest:
                 if self.found is self._mark:
                     self._keep(self._anew(*way, tries=1))
             return
-        solved = cells <= SOLVED[self._thorough] and 0 < len(Kinds.of(self._mark).memory) <= FEW
+        solvable = cells <= SOLVABLE and 0 < len(Kinds.of(self._mark).memory) <= FEW
         attempts = int(np.clip((EFFORT / max(cells, 1)) ** 1.5, *ATTEMPTS))
-        if solved or self._thorough:
-            attempts = ATTEMPTS[not solved]
+        if self._thorough or (solvable and cells <= SOLVED):
+            attempts = ATTEMPTS[not solvable]
+        self._attempt(attempts)
+        far = self._least > self._enough and (self._thorough or cells <= SOLVED)
+        if solvable and (far or (cells <= DOUBTED and self._least > LITTLE * self._mark.memory)):
+            from vhal.fleet.balance.assembly import assemble  # with its solver, which takes a while to import
+
+            self._hold(assemble(self.found, self._ceiling, self._moves, self._go))
+
+    def _attempt(self, attempts: int) -> None:
+        """Search so many times, or until it is near enough to the bound."""
         anew = max(attempts // 4, 2)
         for attempt in range(attempts):
             if self._least <= self._enough:
@@ -120,10 +132,6 @@ class Cheapest:
                 beaten = self._search(Layout(self._mark.objective, self._mark.at), NOTHING)
                 beaten.rate = FAR[1] * self._rate
                 self._keep(self._cheapened(beaten))
-        if solved and self._least > self._enough:
-            from vhal.fleet.balance.assembly import assemble  # with its solver, which takes a while to import
-
-            self._hold(assemble(self.found, self._ceiling, self._moves, self._go))
 
     def _anew(self, fall: float, begin: float, tries: int) -> Search:
         """Return a search from where machines are, at a price of a move that makes the limit just suffice."""
