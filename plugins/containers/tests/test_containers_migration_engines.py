@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from vhal_containers import orphans
 from vhal_containers.api.checkpoints import Checkpoints
 
 from tests.testbed import wait_until
@@ -124,6 +125,28 @@ class TestEngineKilled:
         self, world: World, after_s: float, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Then it runs, its engine takes it for frozen, and what it was brought back from is used up."""
+        self._brought_back_without_engine(world, after_s, monkeypatch)
+
+    def test_its_engine_tidies_up_while_it_is_frozen_once_more(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An engine that was started again takes the network's name away, at any moment."""
+        network, names = orphans._network, list[str]()
+
+        @contextlib.contextmanager
+        def lost(way: Any, bundle: str, process: str) -> Iterator[None]:
+            with network(way, bundle, process):
+                if not names:
+                    names.extend(word for word in way.run(["ip", "netns", "list"], files=True).split() if "-" in word)
+                    for name in names:
+                        way.run(["ip", "netns", "delete", name], files=True)
+                yield
+
+        monkeypatch.setattr(orphans, "_network", lost)
+        self._brought_back_without_engine(world, 0.03, monkeypatch)
+        assert names
+
+    def _brought_back_without_engine(self, world: World, after_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
         ip = new_address()
         machine = world.running(ip=ip, mib=8)
         killed: list[threading.Thread] = []

@@ -28,6 +28,8 @@ log = logging.getLogger("vhal.containers.migration")
 
 ENDS_S = 20.0
 """How long what is ended may take to be gone; and, for what freezes, at least this long for each look."""
+TRIES = 3
+"""How often a machine is frozen that its engine takes for ended: it takes the network's name away at some moment."""
 _LOOK_S = 0.05
 _ID = re.compile(r"[0-9a-f]{64}")
 _RUNTIMES = ("runc", "crun")
@@ -97,10 +99,7 @@ def freeze(where: Address, runtime: str, podman_id: str) -> None:
                 return
             if state.get("status") == "paused":
                 way.run([runtime, "resume", podman_id], files=True)
-            bundle = str(state.get("bundle", ""))
-            with _network(way, bundle, str(state.get("pid"))):
-                places = ["--image-path", f"{bundle}/checkpoint", "--work-path", bundle]
-                way.run([runtime, "checkpoint", *places, "--tcp-established", "--file-locks", podman_id], files=True)
+            _checkpoint(way, runtime, podman_id, state)
             _comes_about(lambda: not _state(way, runtime, podman_id))
         except ReachError as error:
             raise EngineError(
@@ -109,6 +108,20 @@ def freeze(where: Address, runtime: str, podman_id: str) -> None:
                 backend="containers",
                 native=error,
             ) from error
+
+
+def _checkpoint(way: Reach, runtime: str, podman_id: str, state: dict[str, Any]) -> None:
+    bundle = str(state.get("bundle", ""))
+    places = ["--image-path", f"{bundle}/checkpoint", "--work-path", bundle]
+    for left in reversed(range(TRIES)):
+        try:
+            with _network(way, bundle, str(state.get("pid"))):
+                way.run([runtime, "checkpoint", *places, "--tcp-established", "--file-locks", podman_id], files=True)
+            return
+        except ReachError as error:
+            if not left:
+                raise
+            log.debug("the engine may just have tidied up after %s: %s", podman_id, error)
 
 
 @contextlib.contextmanager
