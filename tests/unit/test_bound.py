@@ -9,7 +9,8 @@ import pytest
 
 from tests.unit.test_balance import GIB, fleet, host, machine
 from vhal.fleet.balance.ascent import ascend
-from vhal.fleet.balance.bound import LeastMemory, bound, least_deviation, least_score
+from vhal.fleet.balance.bound import LeastMemory, bound
+from vhal.fleet.balance.evenness import least_deviation, least_score
 from vhal.fleet.balance.problem import Problem
 from vhal.fleet.balance.score import Objective, even, objective
 from vhal.fleet.cost import cost
