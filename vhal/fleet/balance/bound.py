@@ -58,12 +58,12 @@ def bound(objective: Objective, at: Ints, moves: int | None = None, memory: Leas
     moved = 0.0
     if (at != objective.problem.home).any():
         moved = (memory or LeastMemory(objective, score, moves)).of(score)
+    least, how = least_score(objective)
     plans = "any plan" if moves is None else f"plans of at most {moves} moves"
     return Bound(
-        score=least_score(objective),
+        score=least,
         transferred=Bytes(int(moved * (1 << 30))),
-        method="score: units handed out freely on axes where hosts are alike, 0 on others; "
-        f"memory: of {plans}, Lagrange dual with divisible machines, without capacity",
+        method=f"score: {how}; memory: of {plans}, Lagrange dual with divisible machines, without capacity",
     )
 
 
