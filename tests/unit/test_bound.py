@@ -68,6 +68,13 @@ def test_a_limit_of_moves_raises_the_bound_and_the_method_says_so() -> None:
     assert "memory: of plans of at most 2 moves" in few.method
 
 
+def test_a_plan_of_more_moves_than_the_limit_is_bounded_by_its_own_number() -> None:
+    problem = Problem.of(fleet([host("a"), host("b")], [machine("m", "a"), machine("n", "a")]))
+    mended = bound(even(problem), np.array([0, 1]), 0)  # as rules may ask for, whatever the limit is
+    assert mended.transferred <= 4 * GIB
+    assert "memory: of plans of at most 1 moves" in mended.method
+
+
 def test_the_memory_bound_is_what_has_to_leave() -> None:
     hosts = [host("a", memory=64 * GIB), host("b", memory=64 * GIB)]
     problem = Problem.of(fleet(hosts, [machine(f"m{n}", "a", cpus=0) for n in range(8)]))

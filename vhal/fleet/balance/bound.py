@@ -51,12 +51,14 @@ def bound(objective: Objective, at: Ints, moves: int | None = None, memory: Leas
     Args:
         objective: What is to be even.
         at: Machine → host in the end.
-        moves: The most that a plan may move; None for any number.
+        moves: The most that a plan may move; None for any number. Where rules had to be mended by more, that many.
         memory: What is known already of the least memory, with the same limit.
     """
-    score = objective.score(at)
+    score, made = objective.score(at), int((at != objective.problem.home).sum())
+    if moves is not None and made > moves:
+        moves, memory = made, None
     moved = 0.0
-    if (at != objective.problem.home).any():
+    if made:
         moved = (memory or LeastMemory(objective, score, moves)).of(score)
     least, how = least_score(objective)
     plans = "any plan" if moves is None else f"plans of at most {moves} moves"
