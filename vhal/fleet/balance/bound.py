@@ -156,7 +156,7 @@ class LeastMemory:
         self.rate = 0.0
         """Score that a GiB is worth there, by the best point that was found; 0 if there is none."""
         usual = float(dual.memory.mean()) if len(dual.memory) else 0.0
-        if not usual:
+        if not usual or not dual.moves:
             return  # nothing can move, or what moves has no memory
         uneven = objective.centred(dual.start)
         uneven = uneven / np.maximum(np.linalg.norm(uneven, axis=0), 1e-12)
