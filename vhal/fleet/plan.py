@@ -58,7 +58,7 @@ class Bound(Model):
     """How good any plan could be."""
 
     score: float
-    """No placement of these machines has a lower score."""
+    """No placement that a plan could lead to has a lower score."""
     transferred: Bytes
     """No plan that reaches this one's score moves less memory."""
     method: str

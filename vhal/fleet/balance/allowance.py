@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vhal.fleet.balance.bound import least_deviation
+from vhal.fleet.balance.evenness import least_deviation
 from vhal.fleet.balance.layout import Layout
 from vhal.fleet.balance.problem import Bools, Floats, Ints
 

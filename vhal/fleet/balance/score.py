@@ -90,6 +90,12 @@ class Objective:
         found: Floats = self.shares(at)[counted].sum(axis=0) / max(int(counted.sum()), 1)
         return found
 
+    def centred(self, shares: Floats) -> Floats:
+        """Return host × axis without its mean: summing to 0 over the hosts that count, and 0 on others."""
+        counted = self.problem.counted[:, None]
+        inside = np.where(counted, shares, 0.0)
+        return np.where(counted, inside - inside.sum(axis=0) / self.count, 0.0)
+
     def spread(self, at: Ints) -> Floats:
         """Return axis → the standard deviation over the hosts that count."""
         found: Floats = self.shares(at)[self.problem.counted].std(axis=0)
