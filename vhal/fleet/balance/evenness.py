@@ -44,7 +44,8 @@ ROOM = 0.1
 def least_score(objective: Objective) -> tuple[float, str]:
     """Return a score that no plan's end is below, and in words how it was found.
 
-    On fleets that are too large for an ascent it is that of units, which is 0 on axes where hosts aren't alike.
+    On fleets that are too large for an ascent it is that of units, which is 0 on axes where hosts aren't alike; and on
+    those whose machines, if they were divisible, could be shared out evenly.
     """
     if not objective.problem.counted.any():
         return 0.0, "no host counts"
@@ -54,7 +55,7 @@ def least_score(objective: Objective) -> tuple[float, str]:
         return now * (1 - SLACK), "as it is, since no move makes it lower"
     words = "units handed out freely on axes where hosts are alike"
     steps = WORK // dual.prices
-    if steps < FEWEST:
+    if steps < FEWEST or _sharable(objective):
         return units, f"{words}, 0 on others"
     point, found = dual.begin(), units
     for sharpness in SHARPNESS:
@@ -63,6 +64,14 @@ def least_score(objective: Objective) -> tuple[float, str]:
         steps = max(steps - STEPS, 0)
         found = max(found, dual.value(point) - SLACK * now)
     return found, f"Lagrange dual with divisible machines, within capacity; {words}"
+
+
+def _sharable(objective: Objective) -> bool:
+    """Return whether a part of each machine could be on each host: then the dual has nothing to add."""
+    problem = objective.problem
+    free = problem.movable.all() and problem.open.all() and problem.zones.all()
+    fits = (problem.need.sum(axis=0) / len(problem.room) <= problem.room).all()
+    return bool(free and fits and objective.alike and (objective.base == objective.base[:1]).all())
 
 
 def least_deviation(objective: Objective, moves: int | None = None) -> Floats:
