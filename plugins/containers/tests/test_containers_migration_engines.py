@@ -136,11 +136,18 @@ class TestEngineKilled:
         @contextlib.contextmanager
         def lost(way: Any, bundle: str, process: str) -> Iterator[None]:
             with network(way, bundle, process):
-                if not names:
-                    names.extend(word for word in way.run(["ip", "netns", "list"], files=True).split() if "-" in word)
+                if names:
+                    yield
+                    return
+                names.extend(word for word in way.run(["ip", "netns", "list"], files=True).split() if "-" in word)
+                for name in names:
+                    way.run(["ip", "netns", "delete", name], files=True)
+                try:
+                    yield
+                finally:
+                    # The engine gives the address back by that name, where it takes it away itself.
                     for name in names:
-                        way.run(["ip", "netns", "delete", name], files=True)
-                yield
+                        way.run(["ip", "netns", "attach", name, process], files=True)
 
         monkeypatch.setattr(orphans, "_network", lost)
         self._brought_back_without_engine(world, 0.03, monkeypatch)
