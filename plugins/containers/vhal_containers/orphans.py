@@ -28,7 +28,7 @@ log = logging.getLogger("vhal.containers.migration")
 
 ENDS_S = 20.0
 """How long what is ended may take to be gone; and, for what freezes, at least this long for each look."""
-TRIES = 3
+TRIES = 5
 """How often a machine is frozen that its engine takes for ended: it takes the network's name away at some moment."""
 _LOOK_S = 0.05
 _ID = re.compile(r"[0-9a-f]{64}")
