@@ -34,6 +34,7 @@ from vhal.fleet.plan import Move, Plan
 from vhal.fleet.watch.cool import CoolSettings
 from vhal.fleet.watch.policy import WatchPolicy
 from vhal.fleet.watch.watch import Decision, Watch
+from vhal.journal import Journal
 from vhal.spec.units import Bytes
 
 UNIT_MIPS = 10.0
@@ -72,9 +73,16 @@ class Day:
     def run(self) -> Outcome:
         """Let the day pass."""
         clock = self.world.clock
-        with vhal.Fleet({name: self.world.url(name) for name in self.world.hosts}, clock=lambda: clock.now_s) as fleet:
+        urls = {name: self.world.url(name) for name in self.world.hosts}
+        with (
+            tempfile.TemporaryDirectory(prefix="vhal-planetlab-") as folder,
+            Journal(Path(folder, "journal.sqlite")) as journal,
+            vhal.Fleet(urls, clock=lambda: clock.now_s) as fleet,
+        ):
             hosts = {name: fleet.host(name) for name in fleet.names}
-            watch = Watch(fleet, self._policy, dry_run=True, now_s=lambda: clock.now_s, wait=self._wait)
+            watch = Watch(
+                fleet, self._policy, journal=journal, dry_run=True, now_s=lambda: clock.now_s, wait=self._wait
+            )
             for each in watch.rounds():
                 if each.decision is Decision.FAILED:
                     raise SystemExit(f"the watch failed: {each.reason}")
